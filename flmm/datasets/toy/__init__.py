@@ -1,0 +1,1 @@
+"""The built-in toy world: scenes, their language, and writers of real file formats."""

@@ -1,0 +1,1 @@
+"""How predictions are scored: pure functions, and mmengine metrics on top of them."""

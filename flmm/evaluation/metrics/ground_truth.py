@@ -1,0 +1,54 @@
+"""Area of a phrase's ground truth when its sample could not be loaded."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from flmm.structures import CocoMask, PanopticMask, Phrase
+from flmm.utils.errors import InputFileError
+from flmm.utils.masks import decode_segmentation, panoptic_ids
+from flmm.utils.safe_io import open_image
+
+
+def ground_truth_area(phrase: Phrase) -> int:
+    """Pixels of the phrase's mask, read from the annotation alone.
+
+    A sample is mostly skipped because its image is unreadable; its annotation often still is
+    readable, and then the missed area can count.
+
+    Args:
+        phrase: A phrase of a skipped sample.
+
+    Returns:
+        Pixels; 0 where the annotation cannot be read either.
+    """
+    try:
+        if isinstance(phrase.mask, PanopticMask):
+            ids = panoptic_ids(open_image(phrase.mask.path))
+            return int(np.isin(ids, phrase.mask.segment_ids).sum())
+        if isinstance(phrase.mask, CocoMask):
+            return _coco_area(phrase.mask)
+    except (InputFileError, ValueError, TypeError, KeyError):
+        return 0
+    return 0
+
+
+def _coco_area(mask: CocoMask) -> int:
+    """Area of the union; without the image, its shape is that of the RLE or of the outline."""
+    parts = mask.segmentations
+    shapes = [_shape_of(part) for part in parts]
+    shape = max(h for h, _ in shapes), max(w for _, w in shapes)
+    union = np.zeros(shape, dtype=bool)
+    for part in parts:
+        union |= decode_segmentation(part, shape)
+    return int(union.sum())
+
+
+def _shape_of(segmentation: dict | list) -> tuple[int, int]:
+    if isinstance(segmentation, dict):
+        return tuple(segmentation['size'])
+    xs = [x for polygon in segmentation for x in polygon[0::2]]
+    ys = [y for polygon in segmentation for y in polygon[1::2]]
+    return max(math.ceil(max(ys)), 1), max(math.ceil(max(xs)), 1)

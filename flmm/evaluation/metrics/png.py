@@ -1,0 +1,62 @@
+"""Scores of panoptic narrative grounding (PNG)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flmm.evaluation import functional as F
+from flmm.evaluation.metrics.mask_metric import MaskMetric
+from flmm.registry import METRICS
+
+
+@METRICS.register_module()
+class PNGMetric(MaskMetric):
+    """Average recall of panoptic narrative grounding, as the official F-LMM code computes it.
+
+    Keys (percent): ``average_recall``, the same of subsets with suffix ``_singular``,
+    ``_plural``, ``_things``, ``_stuff``; ``accuracy@0.5`` (IoU > 0.5); ``pixel_accuracy`` (mean
+    over phrases); besides ``num_phrases`` and ``num_skipped``.
+
+    Args:
+        plural_as_thing: Count plural phrases as things even if their segments are stuff (the
+            official protocol).
+        source: See ``MaskMetric``.
+        prefix: See ``MaskMetric``.
+        collect_device: See ``MaskMetric``.
+    """
+
+    default_prefix = 'png'
+    headline = 'average_recall'
+
+    def __init__(
+        self,
+        plural_as_thing: bool = True,
+        source: str = 'pred_masks',
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+    ) -> None:
+        super().__init__(source, prefix, collect_device)
+        self.plural_as_thing = plural_as_thing
+
+    def protocol(self) -> dict[str, Any]:
+        """Choices that change the numbers, for the result file."""
+        return {
+            **super().protocol(),
+            'plural phrases count as things': self.plural_as_thing,
+            'average recall': f'thresholds in [0, 1), step {F.RECALL_STEP}',
+            'accuracy@0.5': 'IoU > 0.5',
+        }
+
+    def scores(self, table: dict[str, np.ndarray]) -> dict[str, float]:
+        """Compute the scores, in percent."""
+        ious, plural = table['iou'], table['plural']
+        things = table['isthing'] | plural if self.plural_as_thing else table['isthing']
+        subsets = {'singular': ~plural, 'plural': plural, 'things': things, 'stuff': ~things}
+        values = {'average_recall': F.average_recall(ious)}
+        for name, chosen in subsets.items():
+            values[f'average_recall_{name}'] = F.average_recall(ious[chosen])
+        values['accuracy@0.5'] = F.accuracy_at(ious, 0.5)
+        values['pixel_accuracy'] = F.mean(F.pixel_accuracy(table['correct'], table['pixels']))
+        return {key: 100 * value for key, value in values.items()}

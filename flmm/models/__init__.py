@@ -1,0 +1,1 @@
+"""Components (LMMs, heads, refiners, losses) and the systems that wire them."""

@@ -1,0 +1,62 @@
+"""The contract of an LMM: what every system asks of it, and all it may ask."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from flmm.structures import LMMInputs, PhraseFeatures
+
+
+class BaseLMM(nn.Module, ABC):
+    """The model half of a large multimodal model.
+
+    The processor half (:class:`flmm.models.lmms.LMMProcessor`) runs in the dataloader's workers
+    and makes :class:`LMMInputs` of an image and a text; this half turns lists of them, of
+    different lengths, into a loss, features of phrases, or new text.
+
+    Attributes:
+        num_layers: L, decoder layers of the language model.
+        num_heads: A, attention heads of one layer.
+        hidden_size: C, channels of the language model.
+    """
+
+    num_layers: int
+    num_heads: int
+    hidden_size: int
+
+    @abstractmethod
+    def forward(self, inputs: Sequence[LMMInputs]) -> dict[str, Tensor]:
+        """Language loss of samples that carry labels, for training the LMM.
+
+        Args:
+            inputs: The samples of the batch.
+
+        Returns:
+            ``{'loss_lm': scalar}``, mean over all tokens with a label.
+        """
+
+    @abstractmethod
+    def phrase_features(self, inputs: Sequence[LMMInputs]) -> list[PhraseFeatures]:
+        """Attention and hidden states of the phrases, in one forward of the language model.
+
+        Args:
+            inputs: The samples of the batch, each with at least one phrase token.
+
+        Returns:
+            One :class:`PhraseFeatures` for each sample.
+        """
+
+    @abstractmethod
+    def generate(self, inputs: Sequence[LMMInputs], max_new_tokens: int = 128) -> list[Tensor]:
+        """Continue each sequence greedily.
+
+        Args:
+            inputs: The prompts.
+            max_new_tokens: Most tokens to write for each.
+
+        Returns:
+            One ``(n,)`` int64 tensor of new token ids for each sample, end token excluded.
+        """

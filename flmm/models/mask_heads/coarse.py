@@ -1,0 +1,40 @@
+"""Geometry of coarse masks: from the grid of the LMM to the original image."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+# Guards int() against 8.999999 where the exact fraction is 9.
+_ROUNDING = 1e-6
+
+
+def cut_to_image(
+    masks: Tensor,
+    box_xyxy: tuple[float, float, float, float],
+    image_shape: tuple[int, int],
+) -> Tensor:
+    """Cut the padding off masks that cover a padded image.
+
+    F-LMM's rule (spec, "Unpadding of the coarse mask"): the cells before the image are rounded
+    down, the cells of the image to the nearest number.
+
+    Args:
+        masks: ``(P, h, w)`` covering ``box_xyxy``.
+        box_xyxy: Rectangle covered, in pixels of the original image; reaches outside the image
+            where that was padded.
+        image_shape: ``(H, W)`` of the original image.
+
+    Returns:
+        ``(P, h', w')`` covering exactly the image.
+    """
+    x0, y0, x1, y1 = box_xyxy
+    top, rows = _span(y0, y1, image_shape[0], masks.shape[-2])
+    left, columns = _span(x0, x1, image_shape[1], masks.shape[-1])
+    return masks[..., top : top + rows, left : left + columns]
+
+
+def _span(start: float, end: float, size: int, cells: int) -> tuple[int, int]:
+    """First cell and number of cells of the image along one axis."""
+    before = int(max(-start, 0) * cells / (end - start) + _ROUNDING)
+    count = int(size * cells / (end - start) + 0.5 + _ROUNDING)
+    return before, max(1, min(count, cells - before))

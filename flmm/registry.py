@@ -1,0 +1,51 @@
+"""Registries of flmm, children of mmengine's.
+
+Configs of the project name classes directly (``type=FLMM``), so most users never meet a
+registry; strings (``type='flmm.FLMM'``) work as well, because every registry knows where its
+modules live.
+"""
+
+from mmengine import registry as mmengine_registry
+from mmengine.registry import Registry
+
+_COMPONENTS = ('lmms', 'mask_heads', 'mask_refiners', 'losses', 'systems', 'data_preprocessor')
+
+MODELS = Registry(
+    'model',
+    parent=mmengine_registry.MODELS,
+    scope='flmm',
+    locations=[f'flmm.models.{name}' for name in _COMPONENTS],
+)
+DATASETS = Registry(
+    'dataset', parent=mmengine_registry.DATASETS, scope='flmm', locations=['flmm.datasets']
+)
+TRANSFORMS = Registry(
+    'transform',
+    parent=mmengine_registry.TRANSFORMS,
+    scope='flmm',
+    locations=['flmm.datasets.transforms'],
+)
+METRICS = Registry(
+    'metric',
+    parent=mmengine_registry.METRICS,
+    scope='flmm',
+    locations=['flmm.evaluation.metrics'],
+)
+HOOKS = Registry(
+    'hook', parent=mmengine_registry.HOOKS, scope='flmm', locations=['flmm.engine.hooks']
+)
+LOOPS = Registry(
+    'loop', parent=mmengine_registry.LOOPS, scope='flmm', locations=['flmm.engine.loops']
+)
+RUNNERS = Registry(
+    'runner',
+    parent=mmengine_registry.RUNNERS,
+    scope='flmm',
+    locations=['flmm.engine.runner'],
+)
+VISUALIZERS = Registry(
+    'visualizer',
+    parent=mmengine_registry.VISUALIZERS,
+    scope='flmm',
+    locations=['flmm.visualization'],
+)

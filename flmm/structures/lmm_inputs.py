@@ -1,0 +1,51 @@
+"""What the processor half of an LMM hands to its model half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from .image_grid import ImageGrid
+
+
+@dataclass(frozen=True)
+class LMMInputs:
+    """One sample as the LMM reads it.
+
+    Attributes:
+        input_ids: ``(T,)`` int64, the LLM sequence; an image takes one id per visual token.
+        phrase_ids: ``(T,)`` int64, index (into ``GroundingSample.phrases``) of the phrase a
+            token belongs to, -1 for none.
+        grids: Grids of the image, the coarsest first.
+        image_shape: ``(H, W)`` of the original image in pixels.
+        resized_shape: ``(H, W)`` to which the image was resized for the LMM, without padding;
+            None where the LMM has no such single frame.
+        tensors: Further arguments of the model (``pixel_values``, ...); over a batch they are
+            concatenated along the first axis.
+        labels: ``(T,)`` int64 targets of the language loss, -100 where there is none; None
+            when the LMM is not trained.
+    """
+
+    input_ids: torch.Tensor
+    phrase_ids: torch.Tensor
+    grids: tuple[ImageGrid, ...]
+    image_shape: tuple[int, int]
+    resized_shape: tuple[int, int] | None = None
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    labels: torch.Tensor | None = None
+
+    @property
+    def phrase_indices(self) -> tuple[int, ...]:
+        """Phrases that have at least one token; a truncated text loses its last ones."""
+        return tuple(int(i) for i in torch.unique(self.phrase_ids) if i >= 0)
+
+    def to(self, device: torch.device | str) -> LMMInputs:
+        """Return a copy whose model tensors are on ``device`` (grids stay where they are)."""
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            phrase_ids=self.phrase_ids.to(device),
+            tensors={name: tensor.to(device) for name, tensor in self.tensors.items()},
+            labels=None if self.labels is None else self.labels.to(device),
+        )
