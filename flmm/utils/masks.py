@@ -101,9 +101,7 @@ def decode_rle(rle: dict[str, Any], shape: Shape) -> np.ndarray:
     if not all(isinstance(run, int) and not isinstance(run, bool) and run >= 0 for run in counts):
         raise ValueError('RLE counts must be whole numbers of at least 0')
     if sum(counts) != shape[0] * shape[1]:
-        raise ValueError(
-            f'RLE counts add up to {sum(counts)}, not to {shape[0]}x{shape[1]} pixels'
-        )
+        raise ValueError(f'RLE counts add up to {sum(counts)}, not to {shape[0]}x{shape[1]} pixels')
     values = np.zeros(len(counts), dtype=bool)
     values[1::2] = True
     return np.repeat(values, np.asarray(counts, dtype=np.int64)).reshape(shape, order='F')

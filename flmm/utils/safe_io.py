@@ -278,7 +278,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith('I'):
         # 16-bit files open as "I;16" or "I"; convert('RGB') would clip them to white.
         levels = np.asarray(image).astype(np.float64)
-        return Image.fromarray(
-            np.clip(np.rint(levels / 257), 0, 255).astype(np.uint8)
-        ).convert('RGB')
+        return Image.fromarray(np.clip(np.rint(levels / 257), 0, 255).astype(np.uint8)).convert(
+            'RGB'
+        )
     return image.convert('RGB')

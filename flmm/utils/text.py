@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
-def split_by_spans(
-    text: str, spans: Iterable[tuple[int, int]]
-) -> list[tuple[str, int]]:
+def split_by_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[str, int]]:
     """Cut a text at the borders of its phrases.
 
     Args:

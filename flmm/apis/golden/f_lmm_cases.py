@@ -12,16 +12,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from flmm.datasets.transforms.geometry import PrepareRefinerPixels
+from flmm.models.lmms.image_processors import PadToSquareImageProcessor
 from flmm.models.official_keys import f_lmm_keys
 from flmm.models.systems import FLMM
 from flmm.structures import GroundingSample, ImageGrid, LMMInputs, Phrase
-from flmm.utils.images import resize_longer_side
 
 from .f_lmm_recipe import build_f_lmm
 from .result import GoldenResult, compare_array, compare_exact
 
 # Relative to the largest recorded number (goldens' README, section 4).
-_TOLERANCE = {'maps': 2e-5, 'coarse': 5e-5, 'refined': 1e-4, 'loss': 1e-4}
+_TOLERANCE = {'maps': 2e-5, 'coarse': 5e-5, 'refined': 1e-4}
 _FAMILIES = {'llava-1.5'}
 
 
@@ -45,6 +46,15 @@ def check(folder: Path) -> list[GoldenResult]:
     return list(_check_training(folder))
 
 
+def _loss_tolerance(
+    name: str, relative: float = 1e-4, absolute: float | None = None
+) -> dict[str, float]:
+    """Losses are held relative, scores (which count pixels) absolute."""
+    if 'accuracy' in name or 'aiou' in name:
+        return {'atol': 1e-4}
+    return {'rtol_of_max': relative} if absolute is None else {'atol': absolute}
+
+
 class _Case:
     """A recorded case: its model, and its sample as flmm's structures."""
 
@@ -60,8 +70,6 @@ class _Case:
         self, arrays: dict[str, np.ndarray], image: Image.Image, meta: dict
     ) -> tuple[LMMInputs, GroundingSample]:
         """Make the sample of recorded ids, masks and image; pixels come from our processor."""
-        from flmm.models.lmms.image_processors import PadToSquareImageProcessor
-
         settings = self.record['processor']
         processor = PadToSquareImageProcessor(
             size=settings['size']['shortest_edge'],
@@ -70,15 +78,20 @@ class _Case:
             image_std=settings['image_std'],
         )
         tensors = processor(image)
-        height, width, box = tensors.grids[0]
-        ids, phrase_ids, positions = _expand(
-            arrays['input_ids'], arrays['mask_ids'], self.record['image_token_index'],
-            (height, width),
+        ids, phrase_ids, start = _expand(
+            arrays['input_ids'],
+            arrays['mask_ids'],
+            self.record['image_token_index'],
+            len(tensors.cells),
+        )
+        grids = tuple(
+            ImageGrid(positions, view.box_xyxy)
+            for positions, view in zip(tensors.positions(start), tensors.grids)
         )
         resized = (meta['image_shape']['height'], meta['image_shape']['width'])
         shape = (image.height, image.width)
         inputs = LMMInputs(
-            ids, phrase_ids, (ImageGrid(positions, box),), shape, resized, dict(tensors.tensors)
+            ids, phrase_ids, grids, shape, resized, dict(tensors.tensors)
         )
         gt_masks = arrays['gt_masks'].astype(bool)
         sample = GroundingSample(
@@ -87,21 +100,18 @@ class _Case:
             ori_shape=shape,
             phrases=[Phrase(f'phrase {i}') for i in range(len(gt_masks))],
             gt_masks=gt_masks,
-            refiner_pixels=resize_longer_side(image, self.record['sam']['image_size']),
         )
-        return inputs, sample
+        return inputs, PrepareRefinerPixels(self.record['sam']['image_size']).transform(sample)
 
 
 def _expand(
-    input_ids: np.ndarray, mask_ids: np.ndarray, image_token: int, grid: tuple[int, int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Replace the one image token by a token for each cell."""
+    input_ids: np.ndarray, mask_ids: np.ndarray, image_token: int, cells: int
+) -> tuple[Tensor, Tensor, int]:
+    """Replace the one image token by ``cells`` of them; also return where they start."""
     at = int(np.flatnonzero(input_ids == image_token)[0])
-    cells = grid[0] * grid[1]
     ids = np.concatenate([input_ids[:at], np.full(cells, image_token), input_ids[at + 1 :]])
     phrases = np.concatenate([mask_ids[:at], np.full(cells, -1), mask_ids[at + 1 :]])
-    positions = torch.arange(at, at + cells).view(grid)
-    return torch.from_numpy(ids), torch.from_numpy(phrases), positions
+    return torch.from_numpy(ids), torch.from_numpy(phrases), at
 
 
 def _check_forward(folder: Path) -> Iterator[GoldenResult]:
@@ -109,7 +119,7 @@ def _check_forward(folder: Path) -> Iterator[GoldenResult]:
     model, want = case.model, case.arrays
     inputs, sample = case.sample(want, case.image, case.record['meta_data'])
     yield compare_array(
-        'pixel_values', inputs.tensors['pixel_values'][0], want['pixel_values'], 1e-6
+        'pixel_values', inputs.tensors['pixel_values'][0], want['pixel_values'], rtol_of_max=1e-6
     )
     yield compare_exact('merged_mask_ids', inputs.phrase_ids, want['merged_mask_ids'])
     trainable = {n for k in json.loads((folder / 'trainable.json').read_text()) for n in f_lmm_keys(k)}
@@ -119,10 +129,7 @@ def _check_forward(folder: Path) -> Iterator[GoldenResult]:
         yield from _check_stages(model, inputs, sample, want)
         losses = model.loss([inputs], [sample])
     for name, value in case.record['losses'].items():
-        absolute = 'accuracy' in name or 'aiou' in name
-        yield compare_array(
-            f'losses.{name}', losses[name], value, _TOLERANCE['loss'], absolute=absolute
-        )
+        yield compare_array(f'losses.{name}', losses[name], value, **_loss_tolerance(name))
     with torch.no_grad():
         yield from _check_options(model, inputs, sample, want)
 
@@ -135,37 +142,37 @@ def _check_stages(
     rows = torch.nonzero(inputs.phrase_ids >= 0).flatten()
     mixed = torch.einsum('l,tlc->tc', model.text_layer_weights.softmax(0), hidden)
     yield compare_array(
-        'mask_attentions', features[0].attention, want['mask_attentions'], _TOLERANCE['maps']
+        'mask_attentions', features[0].attention, want['mask_attentions'], rtol_of_max=_TOLERANCE['maps']
     )
     yield compare_array(
-        'hidden_states', mixed, want['hidden_states'][rows.numpy()], _TOLERANCE['maps']
+        'hidden_states', mixed, want['hidden_states'][rows.numpy()], rtol_of_max=_TOLERANCE['maps']
     )
     texts = model.text_embeds(features[0].hidden)
-    yield compare_array('text_embeds', torch.cat(texts), want['text_embeds'], _TOLERANCE['maps'])
+    yield compare_array('text_embeds', torch.cat(texts), want['text_embeds'], rtol_of_max=_TOLERANCE['maps'])
     if 'unet_input' in want:
         prepared, _ = model.mask_head.prepare(features[0].attention[:1])
         yield compare_array(
-            'unet_input', prepared[0, [0, -1]], want['unet_input'], _TOLERANCE['maps']
+            'unet_input', prepared[0, [0, -1]], want['unet_input'], rtol_of_max=_TOLERANCE['maps']
         )
-    yield compare_array('pred_masks', coarse[0], want['pred_masks'], _TOLERANCE['coarse'])
+    yield compare_array('pred_masks', coarse[0], want['pred_masks'], rtol_of_max=_TOLERANCE['coarse'])
     refiner, pixels = model.mask_refiner, sample.refiner_pixels
     resized = tuple(pixels.shape[-2:])
     boxes = refiner.box_prompts(coarse[0], resized, inputs.image_shape)
-    yield compare_array('sam_boxes', boxes[:, None], want['sam_boxes'], 1e-3, absolute=True)
+    yield compare_array('sam_boxes', boxes[:, None], want['sam_boxes'], atol=1e-3)
     if 'sam_mask_prompts' in want:
         prompts = refiner.mask_prompts(coarse[0], resized)[:, 0, ::4, ::4]
         yield compare_array(
-            'sam_mask_prompts', prompts, want['sam_mask_prompts'], _TOLERANCE['coarse']
+            'sam_mask_prompts', prompts, want['sam_mask_prompts'], rtol_of_max=_TOLERANCE['coarse']
         )
     embedding = refiner.encode_images([pixels])[0, ::4, ::8, ::8]
     yield compare_array(
-        'sam_image_embedding_sub', embedding, want['sam_image_embedding_sub'], _TOLERANCE['maps']
+        'sam_image_embedding_sub', embedding, want['sam_image_embedding_sub'], rtol_of_max=_TOLERANCE['maps']
     )
     low = refiner.low_res_masks([pixels], coarse, [texts], [inputs.image_shape])[0][:, ::4, ::4]
     yield compare_array(
-        'sam_low_res_masks', low, want['sam_low_res_masks'], _TOLERANCE['refined']
+        'sam_low_res_masks', low, want['sam_low_res_masks'], rtol_of_max=_TOLERANCE['refined']
     )
-    yield compare_array('sam_pred_masks', refined[0], want['sam_pred_masks'], _TOLERANCE['refined'])
+    yield compare_array('sam_pred_masks', refined[0], want['sam_pred_masks'], rtol_of_max=_TOLERANCE['refined'])
 
 
 def _check_options(
@@ -188,12 +195,12 @@ def _check_options(
         setattr(owner, option, before)
         recorded = want[f'{name}_sam_pred_masks']
         yield compare_array(
-            f'{name}_sam_pred_masks', refined[0][: len(recorded)], recorded, _TOLERANCE['refined']
+            f'{name}_sam_pred_masks', refined[0][: len(recorded)], recorded, rtol_of_max=_TOLERANCE['refined']
         )
         if f'{name}_pred_masks' in want:
             recorded = want[f'{name}_pred_masks']
             yield compare_array(
-                f'{name}_pred_masks', coarse[0][: len(recorded)], recorded, _TOLERANCE['coarse']
+                f'{name}_pred_masks', coarse[0][: len(recorded)], recorded, rtol_of_max=_TOLERANCE['coarse']
             )
 
 
@@ -215,10 +222,7 @@ def _check_training(folder: Path) -> Iterator[GoldenResult]:
         }.items():
             losses = case.model.loss(*map(list, zip(*pairs)))
             for key, value in record[name].items():
-                absolute = 'accuracy' in key or 'aiou' in key
-                yield compare_array(
-                    f'{name}.{key}', losses[key], value, _TOLERANCE['loss'], absolute=absolute
-                )
+                yield compare_array(f'{name}.{key}', losses[key], value, **_loss_tolerance(key))
     yield from _check_steps(case.model, sample, record, arrays)
 
 
@@ -250,11 +254,8 @@ def _check_steps(
     for index, step in enumerate(record['steps']):
         losses = model.loss([sample[0]], [sample[1]])
         for key, value in step['losses'].items():
-            first = index == 0 or 'accuracy' in key or 'aiou' in key
-            yield compare_array(
-                f'step{index + 1}.{key}', losses[key], value,
-                1e-5 if index == 0 else 1e-3, absolute=first,
-            )
+            limit = _loss_tolerance(key, 1e-5, 1e-5) if index == 0 else _loss_tolerance(key, 1e-3)
+            yield compare_array(f'step{index + 1}.{key}', losses[key], value, **limit)
         if 'grad_norm_before_clip' not in step:
             break
         optimizer.zero_grad()
@@ -262,7 +263,7 @@ def _check_steps(
         norm = torch.nn.utils.clip_grad_norm_(trainable.values(), float('inf'))
         yield compare_array(
             f'step{index + 1}.grad_norm', norm, step['grad_norm_before_clip'],
-            1e-3 if index == 0 else 1e-2,
+            rtol_of_max=1e-3 if index == 0 else 1e-2,
         )
         if index == 0:
             yield from _check_tensors('grad1', {n: p.grad for n, p in trainable.items()}, arrays)
@@ -280,7 +281,7 @@ def _check_tensors(
     for name, want in arrays.items():
         if name.startswith(f'{prefix}/'):
             ours = tensors[f_lmm_keys(name.removeprefix(f'{prefix}/'))[0]]
-            yield compare_array(name, ours.detach(), want, 1e-3)
+            yield compare_array(name, ours.detach(), want, rtol_of_max=1e-3)
 
 
 def _check_norms(
@@ -290,4 +291,4 @@ def _check_norms(
     keys = [key for key in recorded if key not in ignored]
     ours = [float(tensors[f_lmm_keys(key)[0]].detach().double().norm()) for key in keys]
     want = np.array([recorded[key]['norm'] for key in keys])
-    return compare_array(f'{name}.norms', np.array(ours) / want, np.ones_like(want), 1e-3)
+    return compare_array(f'{name}.norms', np.array(ours) / want, np.ones_like(want), rtol_of_max=1e-3)

@@ -61,8 +61,8 @@ def compare_array(
     """
     if rtol_of_max is None and atol is None:
         raise ValueError(f'{name}: name a tolerance, rtol_of_max or atol.')
-    limits = [f'rel {rtol_of_max:g}'] * (rtol_of_max is not None)
-    tolerance = ' or '.join(limits + [f'abs {atol:g}'] * (atol is not None))
+    limits = [('rel', rtol_of_max), ('abs', atol)]
+    tolerance = ' or '.join(f'{kind} {limit:g}' for kind, limit in limits if limit is not None)
     got, want = _float64(got), _float64(want)
     nan = float('nan')
     if got.shape != want.shape:

@@ -25,14 +25,14 @@ def conversation(rng: np.random.Generator, scene: ToyScene) -> list[Turn]:
         scene: What it is about.
 
     Returns:
-        (request, answer) pairs, about 250 words in all.
+        (request, answer) pairs, about 150 words in all.
     """
     talk = Talk(rng, scene)
     described = [talk.narrative, talk.references]
     if rng.random() < 0.5:
         described.reverse()
-    later = [talk.caption, talk.read_board, talk.point, talk.ask, talk.ask, talk.references]
-    order = [later[i] for i in rng.permutation(len(later))]
+    later = [talk.caption, talk.read_board, talk.point, talk.ask, talk.ask]
+    order = [later[i] for i in rng.permutation(len(later))[:3]]
     turns = [make() for make in described + order]
     return [turn for turn in turns if turn is not None]
 
@@ -71,7 +71,7 @@ class Talk:
     def references(self) -> Turn | None:
         """Referring expressions one after another, mostly followed by squares."""
         chance = 0.0 if self.rng.random() < 0.15 else 0.8
-        count = int(self.rng.integers(3, 7))
+        count = int(self.rng.integers(3, 6))
         words = []
         for reference in language.random_references(self.rng, self.scene, count):
             words.append(reference.text)
@@ -87,7 +87,7 @@ class Talk:
     def read_board(self) -> Turn:
         """What is on some random squares."""
         words = []
-        for _ in range(8):
+        for _ in range(6):
             index = int(self.rng.integers(-len(self.scene.stuff), len(self.scene.objects)))
             if self.rng.random() < 0.5:
                 index = int(self.rng.integers(len(self.scene.objects)))

@@ -21,7 +21,7 @@ from flmm.datasets.toy.expressions import (
 )
 from flmm.datasets.toy.scenes import COLORS, SHAPES, ToyScene
 
-BOARD = 14
+BOARD = 12
 DESCRIBE = 'What can be seen in this picture?'
 CAPTION = 'Describe the picture in one sentence.'
 

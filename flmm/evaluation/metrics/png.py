@@ -19,40 +19,24 @@ class PNGMetric(MaskMetric):
     ``_plural``, ``_things``, ``_stuff``; ``accuracy@0.5`` (IoU > 0.5); ``pixel_accuracy`` (mean
     over phrases); besides ``num_phrases`` and ``num_skipped``.
 
-    Args:
-        plural_as_thing: Count plural phrases as things even if their segments are stuff (the
-            official protocol).
-        source: See ``MaskMetric``.
-        prefix: See ``MaskMetric``.
-        collect_device: See ``MaskMetric``.
+    Things and stuff are those that the dataset says (``Phrase.isthing``); the official PNG
+    dataset declares every plural phrase a thing.
     """
 
     default_prefix = 'png'
     headline = 'average_recall'
 
-    def __init__(
-        self,
-        plural_as_thing: bool = True,
-        source: str = 'pred_masks',
-        prefix: str | None = None,
-        collect_device: str = 'cpu',
-    ) -> None:
-        super().__init__(source, prefix, collect_device)
-        self.plural_as_thing = plural_as_thing
-
     def protocol(self) -> dict[str, Any]:
         """Choices that change the numbers, for the result file."""
         return {
             **super().protocol(),
-            'plural phrases count as things': self.plural_as_thing,
             'average recall': f'thresholds in [0, 1), step {F.RECALL_STEP}',
             'accuracy@0.5': 'IoU > 0.5',
         }
 
     def scores(self, table: dict[str, np.ndarray]) -> dict[str, float]:
         """Compute the scores, in percent."""
-        ious, plural = table['iou'], table['plural']
-        things = table['isthing'] | plural if self.plural_as_thing else table['isthing']
+        ious, plural, things = table['iou'], table['plural'], table['isthing']
         subsets = {'singular': ~plural, 'plural': plural, 'things': things, 'stuff': ~things}
         values = {'average_recall': F.average_recall(ious)}
         for name, chosen in subsets.items():

@@ -139,6 +139,8 @@ class PadToSquareImageProcessor(ImageProcessor):
     Args:
         size: Side of the square in pixels.
         patch_size: Pixels per cell of the grid of visual tokens.
+        cells: Cells per side, where they are not ``size / patch_size`` (DeepSeek-VL-7B, whose
+            1024-pixel tower is pooled to 24).
         image_mean: Per channel; also the fill colour, rounded down to 8 bits.
         image_std: Per channel.
         rescale_factor: Applied before normalising.
@@ -151,6 +153,7 @@ class PadToSquareImageProcessor(ImageProcessor):
         self,
         size: int,
         patch_size: int = 14,
+        cells: int | None = None,
         image_mean: tuple[float, ...] = CLIP_MEAN,
         image_std: tuple[float, ...] = CLIP_STD,
         rescale_factor: float = RESCALE_FACTOR,
@@ -158,10 +161,13 @@ class PadToSquareImageProcessor(ImageProcessor):
         ratio_first: bool = False,
         min_size: int = 1,
     ) -> None:
-        if size % patch_size:
-            raise ValueError(f'size {size} is no multiple of patch_size {patch_size}.')
+        if cells is None and size % patch_size:
+            raise ValueError(
+                f'size {size} is no multiple of patch_size {patch_size}; name the number of cells '
+                'per side with cells=...'
+            )
         self.size = size
-        self.grid = (size // patch_size,) * 2
+        self.grid = (cells or size // patch_size,) * 2
         self.colour = tuple(int(value * 255) for value in image_mean)
         self.mean = tuple(image_mean) if do_normalize else (0.0, 0.0, 0.0)
         self.std = tuple(image_std) if do_normalize else (1.0, 1.0, 1.0)
@@ -276,9 +282,7 @@ class AnyResImageProcessor(ImageProcessor):
         pixels = _to_pixel_values([squashed, *tiles], self.rescale_factor, self.mean, self.std)
         grids, cells = self._layout(image, geometry.padded_shape)
         sizes = torch.tensor([[image.height, image.width]])
-        return ImageTensors(
-            {'pixel_values': pixels, 'image_sizes': sizes}, grids, cells, geometry
-        )
+        return ImageTensors({'pixel_values': pixels, 'image_sizes': sizes}, grids, cells, geometry)
 
     def _canvas(self, image: Image.Image) -> tuple[Image.Image, ImageGeometry]:
         """Resize the image onto the canvas that keeps most of its pixels."""

@@ -17,13 +17,13 @@ from transformers import (
 
 
 def tiny_llava_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
-    """Architecture of the tiny LLaVA: 14x14 visual tokens, 5 layers of 8 heads."""
+    """Architecture of the tiny LLaVA: 12x12 visual tokens, 5 layers of 8 heads."""
     vision = CLIPVisionConfig(
         hidden_size=128,
         intermediate_size=512,
         num_hidden_layers=6,
         num_attention_heads=4,
-        image_size=112,
+        image_size=96,
         patch_size=8,
         projection_dim=128,
     )
@@ -44,7 +44,7 @@ def tiny_llava_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
         vision_config=vision,
         text_config=text,
         image_token_index=tokenizer.convert_tokens_to_ids('<image>'),
-        image_seq_length=196,
+        image_seq_length=144,
         vision_feature_layer=-2,
         vision_feature_select_strategy='default',
         projector_hidden_act='gelu',

@@ -1,0 +1,58 @@
+"""F-LMM on the shipped tiny LLaVA and the toy world: minutes on a CPU (make demo)."""
+
+from mmengine.config import read_base
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+
+from flmm.datasets import ConcatGrounding, grounding_collate
+from flmm.datasets.transforms import (
+    AddPrompt,
+    LoadImage,
+    LoadMasks,
+    PrepareLMMInputs,
+    PrepareRefinerPixels,
+)
+from flmm.models.systems import FLMM
+
+with read_base():
+    from .._base_.datasets.toy_png_refcoco import *
+    from .._base_.heads.unet_tiny_sam import *
+    from .._base_.lmms.tiny_llava import *
+    from .._base_.runtime.default import *
+    from .._base_.schedules.toy_heads import *
+
+model = dict(
+    type=FLMM,
+    lmm=lmm,
+    mask_head=dict(mask_head, in_channels=num_maps),
+    mask_refiner=mask_refiner,
+)
+pipeline = [
+    dict(type=LoadImage),
+    dict(type=LoadMasks),
+    dict(type=AddPrompt, prompt=prompt),
+    dict(type=PrepareLMMInputs, processor=lmm_processor),
+    dict(type=PrepareRefinerPixels, longer_side=refiner_side),
+]
+loader = dict(num_workers=0, collate_fn=dict(type=grounding_collate))
+train_dataloader = dict(
+    loader,
+    batch_size=8,
+    sampler=dict(type=InfiniteSampler, shuffle=True),
+    dataset=dict(type=ConcatGrounding, datasets=train_datasets, pipeline=pipeline),
+)
+test_dataloader = {
+    task: dict(
+        loader,
+        batch_size=8,
+        sampler=dict(type=DefaultSampler, shuffle=False),
+        dataset=dict(dataset, pipeline=pipeline),
+    )
+    for task, dataset in test_datasets.items()
+}
+test_evaluator = {
+    task: [
+        dict(type=metric, prefix=task),
+        dict(type=metric, prefix=f'coarse/{task}', source='coarse_masks'),
+    ]
+    for task, metric in test_metrics.items()
+}

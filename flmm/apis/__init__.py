@@ -1,0 +1,1 @@
+"""What tools, notebooks and the demo call."""

@@ -1,0 +1,162 @@
+"""Ground the phrases of a text in any image: what tools, notebooks and the demo call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from flmm.datasets.collate import grounding_collate
+from flmm.datasets.transforms import LoadImage, LoadMasks
+from flmm.engine.checkpoint import load_trainable
+from flmm.registry import MODELS, TRANSFORMS
+from flmm.structures import GroundingPrediction, GroundingSample, Phrase, SkippedSample, TextPiece
+from flmm.utils.errors import FLMMError, ImageError
+from flmm.utils.noun_phrases import find_noun_phrases, parse_marked_text
+from flmm.utils.safe_io import open_image, to_rgb
+from flmm.utils.text import split_by_spans
+
+ImageInput = str | Path | Image.Image | np.ndarray
+
+
+class GroundingInferencer:
+    """A trained grounding system behind one call.
+
+    Args:
+        config: File of the experiment, or its ``Config``.
+        checkpoint: What its training saved, or an official checkpoint; None keeps the heads
+            untrained (to look at attention only).
+        device: For example ``'cuda:0'``; None takes a GPU when there is one.
+
+    Raises:
+        CheckpointError: The checkpoint lacks trainable weights of this model.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.config = config if isinstance(config, Config) else Config.fromfile(config)
+        self.model = MODELS.build(self.config.model)
+        if checkpoint is not None:
+            load_trainable(self.model, checkpoint)
+        self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        self.model.to(self.device).eval()
+        self.pipeline = build_inference_pipeline(self.config)
+
+    def __call__(
+        self,
+        image: ImageInput,
+        text: str | None = None,
+        phrases: Sequence[tuple[int, int]] | None = None,
+        max_new_tokens: int = 64,
+    ) -> GroundingPrediction:
+        """Ground a text in an image.
+
+        Args:
+            image: A file, a PIL image, or an array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)``
+                uint8. Photographs are turned as their EXIF orientation says.
+            text: What to ground; square brackets mark phrases by hand. None: the LMM describes
+                the image first, and its own words are grounded.
+            phrases: ``(start, end)`` characters of each phrase in ``text``; None takes the marked
+                ones, or else all noun phrases found.
+            max_new_tokens: Most tokens that the LMM writes.
+
+        Returns:
+            The prediction; ``sample.phrases`` are the words of its masks, ``text`` what was
+            grounded.
+
+        Raises:
+            ImageError: The image cannot be read.
+            FLMMError: The text has no phrase.
+        """
+        picture = _load(image)
+        if text is None:
+            text = self.describe(picture, max_new_tokens)
+        if phrases is None:
+            text, phrases = parse_marked_text(text)
+            phrases = phrases or find_noun_phrases(text)
+        if not phrases:
+            raise FLMMError(
+                f'No phrase to ground in {text!r}. Mark one with square brackets: '
+                '"[a red circle] on the grass".'
+            )
+        sample = self._prepare(_sample(picture, image, text, phrases))
+        batch = self.model.data_preprocessor(grounding_collate([sample]))
+        prediction = self.model(**batch, mode='predict')[0]
+        prediction.text = text
+        return prediction
+
+    def describe(self, image: ImageInput, max_new_tokens: int = 64) -> str:
+        """Let the LMM answer the config's prompt about an image.
+
+        Args:
+            image: As in a call.
+            max_new_tokens: Most tokens to write.
+        """
+        picture = _load(image)
+        sample = self._prepare(GroundingSample('image', image=picture))
+        batch = self.model.data_preprocessor({'inputs': [sample.lmm_inputs]})
+        ids = self.model.lmm.generate(batch['inputs'], max_new_tokens)[0]
+        return self._tokenizer().decode(ids, skip_special_tokens=True).strip()
+
+    def _tokenizer(self):
+        for transform in self.pipeline:
+            processor = getattr(transform, 'processor', None)
+            if processor is not None:
+                return processor.tokenizer
+        raise FLMMError('The pipeline of the config has no PrepareLMMInputs.')
+
+    def _prepare(self, sample: GroundingSample) -> GroundingSample:
+        for transform in self.pipeline:
+            sample = transform(sample)
+            if isinstance(sample, SkippedSample):
+                raise FLMMError(f'The image cannot be used ({sample.reason}): {sample.detail}')
+        return sample
+
+
+def build_inference_pipeline(config: Config) -> list:
+    """Build the transforms of a config's first test task, without those of annotations.
+
+    Args:
+        config: A config with ``test_dataloader``.
+
+    Raises:
+        KeyError: The config has no test dataset with a pipeline.
+    """
+    for loader in config.test_dataloader.values():
+        steps = [TRANSFORMS.build(step) for step in loader['dataset']['pipeline']]
+        kept = [step for step in steps if not isinstance(step, (LoadImage, LoadMasks))]
+        return [LoadImage(exif=True), *kept]
+    raise KeyError('The config names no test task; test_dataloader is empty.')
+
+
+def _load(image: ImageInput) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return to_rgb(image)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3):
+            raise ImageError(
+                'array', f'expected uint8 (H, W[, 3 or 4]), got {image.dtype} {image.shape}.'
+            )
+        return to_rgb(Image.fromarray(image))
+    return open_image(image, exif=True)
+
+
+def _sample(
+    picture: Image.Image, image: ImageInput, text: str, spans: Sequence[tuple[int, int]]
+) -> GroundingSample:
+    name = str(image) if isinstance(image, (str, Path)) else 'image'
+    return GroundingSample(
+        sample_id=name,
+        image=picture,
+        pieces=[TextPiece(piece, phrase) for piece, phrase in split_by_spans(text, spans)],
+        phrases=[Phrase(text[start:end]) for start, end in spans],
+        joint_tokens=True,
+    )

@@ -1,0 +1,15 @@
+"""Transforms: from a raw sample to what a system reads."""
+
+from .base import Transform
+from .geometry import PrepareRefinerPixels
+from .loading import LoadImage, LoadMasks
+from .prompts import AddPrompt, PrepareLMMInputs
+
+__all__ = [
+    'AddPrompt',
+    'LoadImage',
+    'LoadMasks',
+    'PrepareLMMInputs',
+    'PrepareRefinerPixels',
+    'Transform',
+]

@@ -1,0 +1,3 @@
+"""Version of flmm."""
+
+__version__ = '0.1.0'
