@@ -11,6 +11,7 @@ from flmm.datasets.transforms import (
     PrepareLMMInputs,
     PrepareRefinerPixels,
 )
+from flmm.evaluation.metrics import PNGMetric, RESMetric
 from flmm.models.systems import FLMM
 
 with read_base():
@@ -52,8 +53,12 @@ test_dataloader = {
 }
 test_evaluator = {
     task: [
-        dict(type=metric, prefix=task),
-        dict(type=metric, prefix=f'coarse/{task}', source='coarse_masks'),
+        dict(type=PNGMetric if task == 'png' else RESMetric, prefix=task),
+        dict(
+            type=PNGMetric if task == 'png' else RESMetric,
+            prefix=f'coarse/{task}',
+            source='coarse_masks',
+        ),
     ]
-    for task, metric in test_metrics.items()
+    for task in test_datasets
 }

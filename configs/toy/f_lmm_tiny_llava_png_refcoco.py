@@ -11,6 +11,7 @@ from flmm.datasets.transforms import (
     PrepareLMMInputs,
     PrepareRefinerPixels,
 )
+from flmm.evaluation.metrics import PNGMetric, RESMetric
 from flmm.models.systems import FLMM
 
 with read_base():
@@ -40,6 +41,13 @@ train_dataloader = dict(
     sampler=dict(type=InfiniteSampler, shuffle=True),
     dataset=dict(type=ConcatGrounding, datasets=train_datasets, pipeline=pipeline),
 )
+# One score for the demo: the val splits of RefCOCO, + and g together.
+test_datasets['res'] = dict(
+    type=ConcatGrounding,
+    datasets=[test_datasets[f'{name}_val'] for name in ('refcoco', 'refcoco_plus', 'refcocog')],
+    name='res',
+)
+test_cfg.update(tasks=['png', 'res'])
 test_dataloader = {
     task: dict(
         loader,
@@ -51,8 +59,12 @@ test_dataloader = {
 }
 test_evaluator = {
     task: [
-        dict(type=metric, prefix=task),
-        dict(type=metric, prefix=f'coarse/{task}', source='coarse_masks'),
+        dict(type=PNGMetric if task == 'png' else RESMetric, prefix=task),
+        dict(
+            type=PNGMetric if task == 'png' else RESMetric,
+            prefix=f'coarse/{task}',
+            source='coarse_masks',
+        ),
     ]
-    for task, metric in test_metrics.items()
+    for task in test_datasets
 }

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from flmm.visualization.colours import Colour, phrase_colours
+from flmm.visualization.colours import Colour, phrase_colour, phrase_colours
 from flmm.visualization.panels import Word, caption_strip, stack
 
 Masks = np.ndarray | torch.Tensor
@@ -95,9 +95,9 @@ def draw_masks(
 def label_words(labels: Sequence[str]) -> list[Word]:
     """The labels as coloured words with dots between them."""
     words = []
-    for index, (label, colour) in enumerate(zip(labels, phrase_colours(len(labels)))):
+    for index, label in enumerate(labels):
         words += [Word('·')] if index else []
-        words.append(Word(label, colour))
+        words.append(Word(label, phrase_colour(index)))
     return words
 
 

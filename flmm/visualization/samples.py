@@ -73,7 +73,7 @@ def draw_prediction(
     labels = [phrase.text for phrase in sample.phrases]
     captions = [sample_words(sample) or label_words(labels)]
     if ious is not None:
-        scored = [f'{label} {100 * value:.0f}' for label, value in zip(labels, ious)]
+        scored = [f'{label} {100 * value:.0f}' for label, value in zip(labels, ious, strict=True)]
         captions.append([Word('IoU:'), *label_words(scored)])
     return make_sheet(panels, captions)
 

@@ -156,6 +156,8 @@ class Installer:
         try:
             self._call([base_python(), '-m', 'venv', str(self.venv)])
         except InstallError as error:
+            if 'ensurepip' not in str(error) and 'No module named venv' not in str(error):
+                raise
             raise InstallError(
                 f'Python cannot make a virtual environment; install its venv module (Debian and '
                 f'Ubuntu: sudo apt install {version}-venv).'

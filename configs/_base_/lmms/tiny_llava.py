@@ -8,7 +8,7 @@ lmm = dict(type=HFLMM, pretrained=lmm_path, dtype='float32')
 lmm_processor = dict(
     type=LMMProcessor,
     tokenizer=lmm_path,
-    image_processor=dict(type=PadToSquareImageProcessor, size=112, patch_size=8),
+    image_processor=dict(type=PadToSquareImageProcessor, size=96, patch_size=8),
     chat_template='vicuna',
 )
 # Maps of a phrase: 1 grid x layers x heads.

@@ -72,7 +72,7 @@ def _prediction(index: int, record: dict, inputs: np.lib.npyio.NpzFile) -> Groun
     probs = torch.nn.functional.interpolate(probs, size=shape, mode='bilinear')[0]
     phrases = [
         Phrase(f'phrase {i}', plural=plural, isthing=isthing)
-        for i, (plural, isthing) in enumerate(zip(record['plural'], record['isthing']))
+        for i, (plural, isthing) in enumerate(zip(record['plural'], record['isthing'], strict=True))
     ]
     gt_masks = _unpack(inputs[f's{index}_gt_packed'], record)
     sample = GroundingSample(f's{index}', phrases=phrases, ori_shape=shape, gt_masks=gt_masks)

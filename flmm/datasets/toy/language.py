@@ -22,8 +22,8 @@ from flmm.datasets.toy.expressions import (
 from flmm.datasets.toy.scenes import COLORS, SHAPES, ToyScene
 
 BOARD = 12
-DESCRIBE = 'What can be seen in this picture?'
-CAPTION = 'Describe the picture in one sentence.'
+DESCRIBE = 'Describe this image.'
+CAPTION = 'What can be seen in this picture?'
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from mmengine.model import BaseModel
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from flmm.registry import MODELS
 
@@ -24,6 +24,7 @@ class LMMFineTune(BaseModel):
         self.lmm = AutoModelForImageTextToText.from_pretrained(
             pretrained, dtype=torch.float32, attn_implementation='sdpa'
         )
+        self.pretrained = pretrained
         self.autocast = autocast
 
     def forward(self, mode: str = 'loss', **batch: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -52,5 +53,6 @@ class LMMFineTune(BaseModel):
         return {'loss': loss, 'accuracy': accuracy}
 
     def export(self, folder: str) -> None:
-        """Write the LMM's weights and config as a Hugging Face folder."""
+        """Write the LMM with its processor as a Hugging Face folder."""
         self.lmm.save_pretrained(folder)
+        AutoProcessor.from_pretrained(self.pretrained).save_pretrained(folder)

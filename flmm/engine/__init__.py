@@ -1,0 +1,1 @@
+"""Training machinery: runner, hooks, checkpoint files; the only part that knows xtuner."""

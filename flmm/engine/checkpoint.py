@@ -1,0 +1,344 @@
+"""Training state in files: the trainable part only, tensors and plain containers only.
+
+A training state is a dict with
+
+- `meta`: `format`, `epoch`, `iter`, `seed`, versions; `config` is the config's text, for people:
+  nothing ever executes it;
+- `state_dict`: trainable parameters, and the buffers of the modules they live in;
+- `optimizer`, `param_schedulers`: as their `state_dict()` says;
+- `message_hub`: mmengine's log history, its buffers as pairs of tensors.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import Tensor, nn
+
+from flmm.utils.errors import CheckpointError
+
+from .atomic_write import write_atomically
+from .safe_io import load_torch_file
+
+#: Written into `meta`, so that later versions can tell what they read.
+FORMAT = 'flmm-training-state-1'
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What loading a state dict into a model did.
+
+    Attributes:
+        loaded: Names that were loaded.
+        unexpected: Names in the file that the model lacks.
+        missing_buffers: Buffers of trainable modules that the file lacks; they keep their value.
+    """
+
+    loaded: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    missing_buffers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f'{len(self.loaded)} tensors loaded'
+        if self.unexpected:
+            text += f'; not in the model: {_listing(self.unexpected)}'
+        if self.missing_buffers:
+            text += f'; buffers not in the file: {_listing(self.missing_buffers)}'
+        return text
+
+
+def trainable_parameter_names(model: nn.Module) -> list[str]:
+    """Return the names of all parameters with `requires_grad`, tied ones under each name."""
+    named = model.named_parameters(remove_duplicate=False)
+    return [name for name, parameter in named if parameter.requires_grad]
+
+
+def trainable_buffer_names(model: nn.Module) -> list[str]:
+    """Return the names of the persistent buffers that belong to trainable modules.
+
+    A buffer belongs to the innermost module around it that has parameters (itself, or what is
+    below it): running statistics of a trained U-Net are saved, those of a frozen tower not.
+    """
+    kept = set(model.state_dict().keys())
+    modules = dict(model.named_modules(remove_duplicate=False))
+    names = []
+    for name, _ in model.named_buffers(remove_duplicate=False):
+        owner = name.rpartition('.')[0]
+        while owner and next(modules[owner].parameters(), None) is None:
+            owner = owner.rpartition('.')[0]
+        if name in kept and any(p.requires_grad for p in modules[owner].parameters()):
+            names.append(name)
+    return names
+
+
+def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies on the CPU of what training changes in a model.
+
+    Args:
+        model: The bare model, not its distributed wrapper.
+    """
+    wanted = {*trainable_parameter_names(model), *trainable_buffer_names(model)}
+    state = model.state_dict()
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items() if name in wanted}
+
+
+def load_trainable_state_dict(
+    model: nn.Module, state_dict: dict[str, Tensor], path: str | os.PathLike
+) -> LoadReport:
+    """Load a state dict that need not hold the frozen part of a model.
+
+    Args:
+        model: The bare model, not its distributed wrapper.
+        state_dict: By name; names may begin with a wrapper's `module.`.
+        path: The file it came from, for errors.
+
+    Returns:
+        What was loaded and what not.
+
+    Raises:
+        CheckpointError: A trainable parameter is missing, or a tensor has another shape. The
+            model is unchanged then.
+    """
+    state_dict = {re.sub(r'^module\.', '', name): tensor for name, tensor in state_dict.items()}
+    own = model.state_dict()
+    unexpected = sorted(state_dict.keys() - own.keys())
+    missing = [name for name in trainable_parameter_names(model) if name not in state_dict]
+    if missing:
+        raise CheckpointError(
+            path,
+            f'lacks {len(missing)} trainable parameters of the model: {_listing(missing)}'
+            + (f'; it has, but the model does not: {_listing(unexpected)}' if unexpected else '')
+            + '.',
+            key='state_dict',
+            fix='Is it a checkpoint of this config?',
+        )
+    for name in state_dict.keys() & own.keys():
+        if state_dict[name].shape != own[name].shape:
+            raise CheckpointError(
+                path,
+                f'expected shape {tuple(own[name].shape)}, got {tuple(state_dict[name].shape)}.',
+                key=f'state_dict[{name!r}]',
+                fix='Is it a checkpoint of this config?',
+            )
+    loaded = {name: tensor for name, tensor in state_dict.items() if name in own}
+    # Not strict: the frozen part is not in the file; the checks above did the rest.
+    model.load_state_dict(loaded, strict=False)
+    missing_buffers = [name for name in trainable_buffer_names(model) if name not in loaded]
+    return LoadReport(tuple(loaded), tuple(unexpected), tuple(missing_buffers))
+
+
+def save_training_state(state: dict[str, Any], path: str | os.PathLike) -> None:
+    """Write a training state so that the file is either whole or not there.
+
+    Args:
+        state: See the module's docstring; numpy values become tensors and numbers.
+        path: The file.
+
+    Raises:
+        TypeError: It holds something else than tensors and plain containers; the key is named.
+        OSError: It cannot be written; an older file of that name is intact.
+    """
+    plain = to_plain(state)
+    plain['meta'] = {'format': FORMAT, **plain.get('meta', {})}
+    write_atomically(path, lambda file: torch.save(plain, file))
+
+
+def load_training_state(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a training state.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The state, tensors on the CPU.
+
+    Raises:
+        UnsafeFileError: It holds more than tensors and plain containers.
+        CheckpointError: It cannot be read, or is not a training state.
+    """
+    state = load_torch_file(path)
+    for key in ('meta', 'state_dict'):
+        if not isinstance(state, dict) or not isinstance(state.get(key), dict):
+            raise CheckpointError(
+                path, f'expected a training state with the dict {key!r}.', fix=_NOT_A_STATE
+            )
+    for key in ('epoch', 'iter', 'seed'):
+        if not isinstance(state['meta'].get(key), int):
+            raise CheckpointError(
+                path, 'expected an integer.', key=f'meta[{key!r}]', fix=_NOT_A_STATE
+            )
+    return state
+
+
+_NOT_A_STATE = 'To start from weights alone, set load_from in the config instead of resuming.'
+
+
+def load_state_dict_file(path: str | os.PathLike) -> dict[str, Tensor]:
+    """Read the weights of a training state, or of a file that is a bare state dict.
+
+    Raises:
+        UnsafeFileError: It holds more than tensors and plain containers.
+        CheckpointError: It cannot be read, or holds no weights.
+    """
+    content = load_torch_file(path)
+    if isinstance(content, dict) and isinstance(content.get('state_dict'), dict):
+        content = content['state_dict']
+    if not isinstance(content, dict) or not content:
+        raise CheckpointError(path, f'expected a state dict, got {type(content).__name__}.')
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise CheckpointError(
+                path, f'expected a tensor, got {type(tensor).__name__}.', key=f'[{name!r}]'
+            )
+    return content
+
+
+def find_latest_training_state(work_dir: str | os.PathLike) -> Path | None:
+    """Find the newest whole training state in a folder.
+
+    The one that `last_checkpoint` names comes first, then `iter_N.pth` and `epoch_N.pth` from
+    the highest N down; broken files are passed over.
+
+    Returns:
+        Its path, or None where there is none.
+    """
+    for path in _candidates(Path(work_dir)):
+        try:
+            load_training_state(path)
+        except CheckpointError:
+            continue
+        return path
+    return None
+
+
+def _candidates(work_dir: Path) -> Iterator[Path]:
+    pointer = work_dir / 'last_checkpoint'
+    named = None
+    if pointer.is_file():
+        # Only the name counts: the folder may have been moved.
+        name = Path(pointer.read_text(encoding='utf-8', errors='replace').strip()).name
+        named = work_dir / name
+        if name and named.is_file():
+            yield named
+    numbered = []
+    for path in work_dir.glob('*.pth'):
+        match = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name)
+        if match and path != named:
+            numbered.append((int(match[1]), path))
+    for _, path in sorted(numbered, reverse=True):
+        yield path
+
+
+def to_plain(value: Any, where: str = 'state') -> Any:
+    """Reduce a value to tensors, dicts, lists, tuples, strings, numbers, booleans and None.
+
+    Args:
+        value: Anything.
+        where: Its name, for the error.
+
+    Raises:
+        TypeError: A part of it is none of these; the error names it.
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, np.ndarray) and value.dtype.kind in 'biuf':
+        return torch.from_numpy(value.copy())
+    if isinstance(value, np.generic):
+        return to_plain(value.item(), where)
+    if isinstance(value, dict):
+        return {
+            to_plain(key, f'{where} (a key)'): to_plain(item, f'{where}[{key!r}]')
+            for key, item in value.items()
+        }
+    if isinstance(value, tuple):
+        return tuple(to_plain(item, f'{where}[{i}]') for i, item in enumerate(value))
+    if isinstance(value, (list, deque)):
+        return [to_plain(item, f'{where}[{i}]') for i, item in enumerate(value)]
+    for kind in (str, bool, int, float):
+        if isinstance(value, kind):  # a subclass, such as an enum's member
+            return kind(value)
+    raise TypeError(
+        f'{where} is a {type(value).__name__}; a training state holds only tensors and plain '
+        f'containers, so that it can be loaded without executing anything'
+    )
+
+
+def message_hub_to_plain(hub_state: dict[str, Any]) -> dict[str, Any]:
+    """Reduce the `state_dict()` of mmengine's message hub to plain containers.
+
+    What cannot be reduced (and the config's text, which `meta` has) is left out: it is
+    information about the run, not its state.
+    """
+    scalars = {}
+    for name, buffer in hub_state['log_scalars'].items():
+        log_history, count_history = buffer.data
+        scalars[name] = {
+            'log_history': torch.as_tensor(np.asarray(log_history, dtype=np.float64)),
+            'count_history': torch.as_tensor(np.asarray(count_history, dtype=np.float64)),
+            'max_length': int(buffer.max_length),
+        }
+    runtime_info = {}
+    for name, value in hub_state['runtime_info'].items():
+        if name == 'cfg':
+            continue
+        try:
+            runtime_info[name] = to_plain(value)
+        except TypeError:
+            continue
+    resumed = hub_state['resumed_keys'].items()
+    return {
+        'log_scalars': scalars,
+        'runtime_info': runtime_info,
+        'resumed_keys': {
+            name: bool(flag) for name, flag in resumed if name in scalars or name in runtime_info
+        },
+    }
+
+
+def message_hub_from_plain(plain: dict[str, Any], path: str | os.PathLike) -> dict[str, Any]:
+    """Rebuild what the `load_state_dict` of mmengine's message hub takes.
+
+    Args:
+        plain: What `message_hub_to_plain` made.
+        path: The file it came from, for errors.
+
+    Raises:
+        CheckpointError: It has another form.
+    """
+    try:
+        scalars = OrderedDict(
+            (
+                name,
+                HistoryBuffer(
+                    buffer['log_history'].numpy(),
+                    buffer['count_history'].numpy(),
+                    buffer['max_length'],
+                ),
+            )
+            for name, buffer in plain['log_scalars'].items()
+        )
+        return {
+            'log_scalars': scalars,
+            'runtime_info': OrderedDict(plain['runtime_info']),
+            'resumed_keys': dict(plain['resumed_keys']),
+        }
+    except (KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise CheckpointError(
+            path, f'expected the log history of a training state ({error}).', key='message_hub'
+        ) from error
+
+
+def _listing(names, limit: int = 5) -> str:
+    shown = ', '.join(list(names)[:limit])
+    return shown + (f' and {len(names) - limit} more' if len(names) > limit else '')

@@ -1,0 +1,5 @@
+"""Hooks of flmm."""
+
+from .checkpoint_hook import AtomicCheckpointHook
+
+__all__ = ['AtomicCheckpointHook']

@@ -1,0 +1,19 @@
+import pytest
+
+from flmm.models.lmms.chat_templates import CHAT_TEMPLATES, render_turn
+
+
+@pytest.mark.parametrize('name', CHAT_TEMPLATES)
+def test_every_template_ends_where_the_answer_begins(name):
+    rendered = render_turn(name, 'What {is} this?')
+    assert 'What {is} this?' in rendered and '{input}' not in rendered
+
+
+def test_a_layout_can_be_given_itself():
+    assert render_turn('Q: {input}\nA:', 'x') == 'Q: x\nA:'
+
+
+@pytest.mark.parametrize('template', ['vicunya', '', '{input}{input}'])
+def test_unknown_templates_name_the_choices(template):
+    with pytest.raises(ValueError, match='vicuna'):
+        render_turn(template, 'x')
