@@ -11,8 +11,9 @@ from mmengine.config import Config
 from PIL import Image
 
 from flmm.apis.config import load_config
+from flmm.datasets.base import run_pipeline
 from flmm.datasets.llava_conversations import LlavaConversations
-from flmm.datasets.transforms import LoadImage, LoadMasks
+from flmm.datasets.transforms import LoadImage, LoadMasks, Transform
 from flmm.registry import DATASETS
 from flmm.structures import GroundingSample, SkippedSample, TextPiece
 from flmm.utils.errors import FLMMError, ImageError
@@ -51,11 +52,11 @@ def browse(
     """
     cfg = config if isinstance(config, Config) else load_config(config, cfg_options)
     name = Path(cfg.filename).stem if cfg.filename else 'config'
-    dataset = build_raw_dataset(find_dataset(cfg, split))
+    dataset, loading = build_raw_dataset(find_dataset(cfg, split))
     total, count = len(dataset), Counter()
     title = f'{name}: {split}'
     folder = Path(out or Path('work_dirs/browse') / f'{name}_{split}')
-    items = _items(dataset, min(limit, total), count)
+    items = _items(dataset, loading, min(limit, total), count)
     note = f'The first {min(limit, total)} of {total} samples, as annotated.'
     path = write_gallery(folder, items, title=title, notes=[note])
     return path, {'shown': count['shown'], 'skipped': count['skipped'], 'total': total}
@@ -86,18 +87,18 @@ def find_dataset(cfg: Config, split: str) -> Mapping[str, Any]:
     return loaders[split]['dataset']
 
 
-def build_raw_dataset(dataset: Mapping[str, Any]) -> Any:
+def build_raw_dataset(dataset: Mapping[str, Any]) -> tuple[Any, list[Transform]]:
     """Build a dataset whose pipelines only load images and masks.
 
     Args:
         dataset: Its config; may be nested (``datasets=[...]``); not changed.
+
+    Returns:
+        The dataset, and the loading steps that its config has not and that still are to be done.
     """
     kept: list[type] = []
     stripped = _strip(dataset, kept)
-    if 'pipeline' in stripped:
-        missing = [dict(type=step) for step in _KEPT if step not in kept]
-        stripped['pipeline'] = [*stripped['pipeline'], *missing]
-    return DATASETS.build(stripped)
+    return DATASETS.build(stripped), [step() for step in _KEPT if step not in kept]
 
 
 def _strip(node: Mapping[str, Any], kept: list[type]) -> dict[str, Any]:
@@ -122,12 +123,14 @@ def _step_type(step: Mapping[str, Any]) -> type | None:
     return names.get(kind.rpartition('.')[2]) if isinstance(kind, str) else kind
 
 
-def _items(dataset: Any, limit: int, count: Counter[str]) -> Iterator[GalleryItem]:
+def _items(
+    dataset: Any, loading: list[Transform], limit: int, count: Counter[str]
+) -> Iterator[GalleryItem]:
     for index in range(limit):
         if isinstance(dataset, LlavaConversations):
             sample = _conversation(dataset, index)
         else:
-            sample = dataset[index]
+            sample = run_pipeline(dataset[index], loading)
         item = sample_item(sample)
         count['skipped' if item.image is None else 'shown'] += 1
         yield item

@@ -9,8 +9,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +16,7 @@ from flmm.apis.config import load_config
 from flmm.engine.checkpoint import load_trainable
 from flmm.engine.hooks.gallery_hook import GalleryHook
 from flmm.engine.loops import MultiTaskTestLoop
+from flmm.engine.runner import FLMMRunner
 from flmm.evaluation.table import format_score, tabulate_metrics
 from flmm.utils.errors import FLMMError
 from flmm.utils.safe_io import write_json
@@ -42,7 +41,7 @@ def evaluate(
     Args:
         config: Config file or object.
         checkpoint: What training saved (the trainable part); None scores the untrained heads.
-        tasks: Names of tasks in ``test_dataloader``; None for all.
+        tasks: Names of tasks in ``test_dataloader``; None for those in ``test_cfg``, or all.
         limit: Only the first samples of each task.
         work_dir: For logs and results; by default the config's, or ``work_dirs/<its name>``.
         show_dir: Write a gallery of predictions here.
@@ -66,10 +65,10 @@ def evaluate(
         )
     if checkpoint is not None and not Path(checkpoint).exists():
         raise FLMMError(f'{checkpoint}: no such checkpoint. Train first: tools/train.py.')
+    tasks = tasks or (cfg.get('test_cfg') or {}).get('tasks')
     runner = _build_runner(cfg, tasks, limit, work_dir, show_dir, launcher)
     if checkpoint is not None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        load_trainable(model, checkpoint)
+        runner.logger.info(f'{checkpoint}: {load_trainable(runner.bare_model, checkpoint)}')
     metrics = runner.test()
     if is_main_process():
         names = {'config': str(cfg.filename or ''), 'checkpoint': str(checkpoint or '')}
@@ -88,14 +87,14 @@ def _build_runner(
     work_dir: str | Path | None,
     show_dir: str | Path | None,
     launcher: str,
-) -> Runner:
+) -> FLMMRunner:
     """A runner that can only test; the caller's config stays as it is."""
     name = Path(cfg.filename).stem if cfg.filename else 'evaluation'
     configured = cfg.get('default_hooks') or {}
     hooks = {key: configured[key] for key in _TEST_HOOKS if key in configured}
     title = f'Predictions of {name}'
     gallery = [dict(type=GalleryHook, folder=str(show_dir), title=title)] if show_dir else []
-    return Runner(
+    return FLMMRunner(
         model=cfg.model,
         work_dir=str(work_dir or cfg.get('work_dir') or Path('work_dirs') / name),
         test_dataloader=cfg.test_dataloader,

@@ -24,6 +24,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
+from flmm.models.official_keys import from_official_f_lmm, is_official_f_lmm
 from flmm.utils.errors import CheckpointError
 
 from .atomic_write import write_atomically
@@ -134,6 +135,25 @@ def load_trainable_state_dict(
     model.load_state_dict(loaded, strict=False)
     missing_buffers = [name for name in trainable_buffer_names(model) if name not in loaded]
     return LoadReport(tuple(loaded), tuple(unexpected), tuple(missing_buffers))
+
+
+def load_trainable(model: nn.Module, path: str | os.PathLike) -> LoadReport:
+    """Load a trained system: what flmm's training saved, or an official checkpoint of F-LMM.
+
+    Args:
+        model: The bare model.
+        path: The file.
+
+    Returns:
+        What was loaded and what not.
+
+    Raises:
+        CheckpointError: It lacks a trainable parameter, a shape differs, or it cannot be read.
+    """
+    state_dict = load_state_dict_file(path)
+    if is_official_f_lmm(state_dict):
+        state_dict = from_official_f_lmm(state_dict)
+    return load_trainable_state_dict(model, state_dict, path)
 
 
 def save_training_state(state: dict[str, Any], path: str | os.PathLike) -> None:

@@ -20,7 +20,7 @@ def overlay_masks(
     masks: Masks,
     colours: Sequence[Colour] | None = None,
     *,
-    opacity: float = 0.4,
+    opacity: float = 0.45,
     longer_side: int | None = None,
 ) -> Image.Image:
     """Fill and outline masks on an image.
@@ -44,7 +44,7 @@ def overlay_masks(
     colours = list(colours) if colours is not None else phrase_colours(len(masks))
     canvas = np.array(resize_for_display(image, longer_side))
     size = canvas.shape[1], canvas.shape[0]
-    line = max(1, round(max(size) / 240))
+    line = max(2, round(max(size) / 240))
     order = sorted(range(len(masks)), key=lambda i: -int(masks[i].sum()))
     scaled = {i: _resize_mask(masks[i], size) for i in order}
     for i in order:

@@ -20,9 +20,9 @@ def test_longest_side_rounds_half_up_and_never_to_zero(shape, expected):
 
 def test_fit_shape_rounds_down_in_either_order():
     assert fit_shape(71, 100, 84) == (59, 84)
-    # 29 * 100 / 58 is 50; 29 / 58 * 100 as well; 7 / 25 * 100 falls just short or over 28.
-    assert fit_shape(7, 25, 100) == (28, 100)
-    assert fit_shape(7, 25, 100, ratio_first=True) == (int(7 / 25 * 100), 100)
+    # 17 * 84 / 28 is 51, but 17 / 28 * 84 falls just short of it.
+    assert fit_shape(17, 28, 84) == (51, 84)
+    assert fit_shape(17, 28, 84, ratio_first=True) == (50, 84)
     assert fit_shape(1, 5000, 84) == (1, 84)
 
 

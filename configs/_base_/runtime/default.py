@@ -2,8 +2,8 @@
 
 from mmengine.hooks import DistSamplerSeedHook, IterTimerHook, LoggerHook, ParamSchedulerHook
 
-
-from flmm.engine.hooks import AtomicCheckpointHook, SkippedSampleHook
+from flmm.engine.hooks.checkpoint_hook import AtomicCheckpointHook
+from flmm.engine.hooks.skipped_sample_hook import SkippedSampleHook
 from flmm.engine.loops import MultiTaskTestLoop
 from flmm.engine.runner import FLMMRunner
 

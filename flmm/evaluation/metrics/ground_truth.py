@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,19 +37,18 @@ def ground_truth_area(phrase: Phrase) -> int:
 
 
 def _coco_area(mask: CocoMask) -> int:
-    """Area of the union; without the image, its shape is that of the RLE or of the outline."""
+    """Area of the union; without the image, its shape is that of an RLE or of the outlines."""
     parts = mask.segmentations
-    shapes = [_shape_of(part) for part in parts]
-    shape = max(h for h, _ in shapes), max(w for _, w in shapes)
+    sizes = [tuple(part['size']) for part in parts if isinstance(part, dict)]
+    shape = sizes[0] if sizes else _outline_shape(parts)
     union = np.zeros(shape, dtype=bool)
     for part in parts:
         union |= decode_segmentation(part, shape)
     return int(union.sum())
 
 
-def _shape_of(segmentation: dict | list) -> tuple[int, int]:
-    if isinstance(segmentation, dict):
-        return tuple(segmentation['size'])
-    xs = [x for polygon in segmentation for x in polygon[0::2]]
-    ys = [y for polygon in segmentation for y in polygon[1::2]]
+def _outline_shape(parts: Sequence[list]) -> tuple[int, int]:
+    polygons = [polygon for part in parts for polygon in part]
+    xs = [x for polygon in polygons for x in polygon[0::2]]
+    ys = [y for polygon in polygons for y in polygon[1::2]]
     return max(math.ceil(max(ys)), 1), max(math.ceil(max(xs)), 1)

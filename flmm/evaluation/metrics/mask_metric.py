@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -107,7 +108,7 @@ class MaskMetric(BaseMetric):
                 f'{self.prefix}: {len(self.entries)} samples were scored, {size} expected. '
                 'Two samples with the same id count once.',
                 logger='current',
-                level='WARNING',
+                level=logging.WARNING,
             )
         metrics = self.compute_metrics(self.entries)
         self.notes = {
@@ -116,7 +117,7 @@ class MaskMetric(BaseMetric):
             if math.isnan(value)
         }
         for key, reason in self.notes.items():
-            print_log(f'{key} is nan: {reason}.', logger='current', level='WARNING')
+            print_log(f'{key} is nan: {reason}.', logger='current', level=logging.WARNING)
         return {f'{self.prefix}/{key}': value for key, value in metrics.items()}
 
     def compute_metrics(self, results: Sequence[Entry]) -> dict[str, float]:

@@ -55,9 +55,7 @@ def test_pieces_are_tokenised_one_by_one_without_special_tokens(processor, token
     ids, phrases = processor.text_ids(PIECES)
     alone = [tokenizer(piece.text, add_special_tokens=False)['input_ids'] for piece in PIECES]
     assert ids == sum(alone, [])
-    assert phrases == [
-        piece.phrase for piece, own in zip(PIECES, alone, strict=True) for _ in own
-    ]
+    assert phrases == [piece.phrase for piece, own in zip(PIECES, alone, strict=True) for _ in own]
 
 
 def test_a_separator_is_the_last_token_of_its_text(processor, tokenizer):

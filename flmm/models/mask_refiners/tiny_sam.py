@@ -1,0 +1,62 @@
+"""An untrained SAM of about two million parameters, in the real architecture and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
+
+IMAGE_SIZE = 128
+PATCH_SIZE = 8
+
+
+def tiny_sam_config() -> SamConfig:
+    """Architecture of the tiny SAM: 128 px, 16x16 embedding, 64x64 masks."""
+    prompt_channels = 96
+    return SamConfig(
+        vision_config={
+            'hidden_size': 96,
+            'output_channels': prompt_channels,
+            'num_hidden_layers': 4,
+            'num_attention_heads': 4,
+            'image_size': IMAGE_SIZE,
+            'patch_size': PATCH_SIZE,
+            'window_size': 8,
+            'global_attn_indexes': [1, 3],
+            'num_pos_feats': prompt_channels // 2,
+            'mlp_dim': 384,
+        },
+        prompt_encoder_config={
+            'hidden_size': prompt_channels,
+            'image_size': IMAGE_SIZE,
+            'patch_size': PATCH_SIZE,
+            'mask_input_channels': 16,
+        },
+        mask_decoder_config={
+            'hidden_size': prompt_channels,
+            'mlp_dim': 192,
+            'num_attention_heads': 4,
+            'iou_head_hidden_dim': 96,
+        },
+    )
+
+
+def write_untrained_tiny_sam(folder: str | Path, seed: int = 0) -> None:
+    """Write a Hugging Face folder with random weights and the image processor.
+
+    Args:
+        folder: Where to; made if missing.
+        seed: Seed of the weights. The caller's random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SamModel(tiny_sam_config())
+    model.save_pretrained(folder)
+    image_processor = SamImageProcessor(
+        size={'longest_edge': IMAGE_SIZE},
+        pad_size={'height': IMAGE_SIZE, 'width': IMAGE_SIZE},
+        mask_size={'longest_edge': IMAGE_SIZE // 2},
+        mask_pad_size={'height': IMAGE_SIZE // 2, 'width': IMAGE_SIZE // 2},
+    )
+    SamProcessor(image_processor).save_pretrained(folder)

@@ -1,0 +1,19 @@
+from flmm.evaluation.table import format_score, tabulate_metrics
+
+
+def test_prefixes_become_columns_and_scores_rows():
+    table = tabulate_metrics(
+        {'coarse/res/ciou': 60.0, 'res/ciou': 80.0, 'control/coarse/res/ciou': 14.0, 'seconds': 3.0}
+    )
+    assert table.columns == ('final masks', 'coarse', 'control/coarse')
+    assert table.rows == (('res/ciou', (80.0, 60.0, 14.0)), ('seconds', (3.0, None, None)))
+
+
+def test_values_that_are_no_numbers_are_left_out():
+    assert tabulate_metrics({'res/ciou': 1.0, 'note': 'x', 'ok': True}).rows == (
+        ('res/ciou', (1.0,)),
+    )
+
+
+def test_scores_for_people():
+    assert [format_score(x) for x in (81.234, 12, None, float('nan'))] == ['81.23', '12', '–', '–']
