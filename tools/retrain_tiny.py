@@ -1,32 +1,94 @@
-"""Retrain a tiny model of the toy world from random weights: data, training, export.
+"""Retrain a tiny model of the toy world from random weights: data, training, measuring, card.
 
 Examples:
     python tools/retrain_tiny.py llava          # about half an hour on two cores
     python tools/retrain_tiny.py sam            # about ten minutes
-    python tools/retrain_tiny.py llava --prepare-only
+    python tools/retrain_tiny.py sam --install
 
-What it trained lies under work_dirs/tiny_llava or work_dirs/tiny_sam; with --install it
-replaces the folder in checkpoints/.
+The result, with a model card, lies under work_dirs/tiny_llava/export or
+work_dirs/tiny_sam/export; with --install it replaces the folder in checkpoints/.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
-from flmm.datasets.toy.build import ToySettings, build_toy_world
+# Large buffers that are kept instead of returned to the system: on CPUs half of
+# the time would go into page faults. Read by the allocator at start-up.
+ALLOCATOR = {
+    'MALLOC_MMAP_THRESHOLD_': '4000000000',
+    'MALLOC_TRIM_THRESHOLD_': '8000000000',
+    'MALLOC_TOP_PAD_': '200000000',
+    'THP_MEM_ALLOC_ENABLE': '1',
+}
+STAGES = {
+    'llava': ('configs/toy/tiny_llava_tower.py', 'configs/toy/tiny_llava.py'),
+    'sam': ('configs/toy/tiny_sam.py',),
+}
+SEED = 0
 
-CONFIGS = {'llava': 'configs/toy/tiny_llava.py', 'sam': 'configs/toy/tiny_sam.py'}
+
+def prepare(name: str) -> None:
+    """Write the data and the untrained model that the configs name."""
+    from flmm.datasets.toy.build import ToySettings, build_toy_world
+
+    untrained = f'work_dirs/tiny_{name}/untrained'
+    if name == 'llava':
+        from flmm.datasets.toy.tokenizer import train_toy_tokenizer
+        from flmm.models.lmms.tiny_llava import write_untrained_tiny_llava
+
+        settings = ToySettings(SEED, num_val=200, num_talk=12000, formats=('llava',))
+        build_toy_world('data/toy_talk', settings)
+        write_untrained_tiny_llava(untrained, train_toy_tokenizer(SEED), SEED)
+    else:
+        from flmm.models.mask_refiners.tiny_sam import write_untrained_tiny_sam
+
+        settings = ToySettings(SEED + 1, num_train=2500, num_val=150, formats=('png',))
+        build_toy_world('data/toy_sam', settings)
+        write_untrained_tiny_sam(untrained, SEED)
 
 
-def prepare_llava(seed: int) -> None:
-    """Write the conversations and the untrained model that the config names."""
-    from flmm.datasets.toy.tokenizer import train_toy_tokenizer
-    from flmm.models.lmms.tiny_llava import write_untrained_tiny_llava
+def train(name: str) -> None:
+    """Train the stages one after another, each as ``tools/train.py`` would."""
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
-    build_toy_world(
-        'data/toy_talk', ToySettings(seed, num_val=200, num_talk=12000, formats=('llava',))
+    for config in STAGES[name]:
+        Runner.from_cfg(Config.fromfile(config)).train()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    write_untrained_tiny_llava('work_dirs/tiny_llava/untrained', train_toy_tokenizer(seed), seed)
+    parser.add_argument('name', choices=list(STAGES))
+    parser.add_argument('--install', action='store_true', help='replace checkpoints/tiny_*')
+    args = parser.parse_args(arguments)
+    if any(os.environ.get(key) != value for key, value in ALLOCATOR.items()):
+        os.environ.update(ALLOCATOR)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    prepare(args.name)
+    train(args.name)
+    # The scripts of this folder see each other.
+    from measure_tiny import measure_llava, measure_sam
+    from tiny_model_card import write_model_card
+
+    folder = Path(f'work_dirs/tiny_{args.name}/export')
+    scores = {'llava': measure_llava, 'sam': measure_sam}[args.name](str(folder))
+    print(json.dumps(scores, indent=2))
+    logs = [Path(f'work_dirs/{Path(config).stem}') for config in STAGES[args.name]]
+    write_model_card(args.name, folder, logs, scores)
+    if args.install:
+        shipped = Path(f'checkpoints/tiny_{args.name}')
+        shutil.rmtree(shipped, ignore_errors=True)
+        shutil.copytree(folder, shipped)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,5 +1,6 @@
-"""Train the tiny LLaVA that ships in checkpoints/tiny_llava, from random weights.
+"""Stage 2 of the tiny LLaVA that ships in checkpoints/tiny_llava: all of it learns to talk.
 
+Stage 1 (``tiny_llava_tower.py``) stands for the pretrained CLIP tower of real LLaVA models.
 Run it with ``python tools/retrain_tiny.py llava``, which also writes the data and the
 untrained model that this config names, and the model card afterwards.
 """
@@ -14,13 +15,13 @@ from flmm.engine.hooks.export_hook import ExportHook
 from flmm.models.systems.lmm_finetune import LMMFineTune
 
 with read_base():
-    from .._base_.datasets.toy_talk import train_dataloader, untrained
+    from .._base_.datasets.toy_talk import train_dataloader
 
 work_dir = 'work_dirs/tiny_llava'
-max_iters = 2400
+max_iters = 1300
 warmup = 100
 
-model = dict(type=LMMFineTune, pretrained=untrained, autocast=True)
+model = dict(type=LMMFineTune, pretrained='work_dirs/tiny_llava_tower/export', autocast=True)
 
 optim_wrapper = dict(
     type=OptimWrapper,

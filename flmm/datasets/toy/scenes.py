@@ -235,14 +235,22 @@ def _outline(item: ToyObject) -> np.ndarray:
 def _object_alpha(item: ToyObject, width: int, height: int) -> np.ndarray:
     """Coverage of each pixel by the whole shape, (H, W) float in [0, 1]."""
     k = _SUPERSAMPLING
-    canvas = np.zeros((height * k, width * k), np.uint8)
-    center = np.array(item.center)
+    reach = int(item.radius * 1.4) + 2  # a rotated square reaches beyond its radius
+    x0, y0 = int(item.center[0]) - reach, int(item.center[1]) - reach
+    side = 2 * reach + 1
+    canvas = np.zeros((side * k, side * k), np.uint8)
+    center = np.array(item.center) - (x0, y0)
     corners = (_outline(item) * item.radius + center) * k
     cv2.fillPoly(canvas, [np.round(corners).astype(np.int32)], 255)
     if item.shape == 'ring':
         hole = (_outline(item) * item.radius * 0.5 + center) * k
         cv2.fillPoly(canvas, [np.round(hole).astype(np.int32)], 0)
-    return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA) / 255.0
+    patch = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA) / 255.0
+    alpha = np.zeros((height, width))
+    top, left = max(y0, 0), max(x0, 0)
+    bottom, right = min(y0 + side, height), min(x0 + side, width)
+    alpha[top:bottom, left:right] = patch[top - y0 : bottom - y0, left - x0 : right - x0]
+    return alpha
 
 
 def _texture(rng: np.random.Generator, item: ToyObject, width: int, height: int) -> np.ndarray:

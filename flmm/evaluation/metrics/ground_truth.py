@@ -10,7 +10,7 @@ import numpy as np
 from flmm.structures import CocoMask, PanopticMask, Phrase
 from flmm.utils.errors import InputFileError
 from flmm.utils.masks import decode_segmentation, panoptic_ids
-from flmm.utils.safe_io import open_image
+from flmm.utils.safe_io import MAX_IMAGE_PIXELS, open_image
 
 
 def ground_truth_area(phrase: Phrase) -> int:
@@ -31,7 +31,7 @@ def ground_truth_area(phrase: Phrase) -> int:
             return int(np.isin(ids, phrase.mask.segment_ids).sum())
         if isinstance(phrase.mask, CocoMask):
             return _coco_area(phrase.mask)
-    except (InputFileError, ValueError, TypeError, KeyError):
+    except (InputFileError, ValueError, TypeError, KeyError, OverflowError):
         return 0
     return 0
 
@@ -41,6 +41,8 @@ def _coco_area(mask: CocoMask) -> int:
     parts = mask.segmentations
     sizes = [tuple(part['size']) for part in parts if isinstance(part, dict)]
     shape = sizes[0] if sizes else _outline_shape(parts)
+    if shape[0] * shape[1] > MAX_IMAGE_PIXELS:
+        raise ValueError(f'a mask of {shape[0]}x{shape[1]} pixels')
     union = np.zeros(shape, dtype=bool)
     for part in parts:
         union |= decode_segmentation(part, shape)

@@ -42,6 +42,9 @@ class LMMFineTune(BaseModel):
         if mode != 'loss':
             raise ValueError(f"LMMFineTune only trains: expected mode 'loss', got {mode!r}.")
         labels = batch.pop('labels')
+        # Padding is on the right: no answer's token can attend to it, and the
+        # purely causal attention is the faster one.
+        del batch['attention_mask']
         with torch.autocast(labels.device.type, torch.bfloat16, enabled=self.autocast):
             hidden = self.lmm.model(**batch, use_cache=False).last_hidden_state
             # The head runs on the answers' tokens only.

@@ -33,5 +33,8 @@ def test_what_cannot_be_read_has_area_zero(tmp_path):
         CocoMask(([[1, 2]],)),
         CocoMask(({'size': [2, 2]},)),
         CocoMask(('x',)),
+        CocoMask(([[0, 0, 1e9, 0, 1e9, 1e9]],)),
+        CocoMask(([[0, 0, float('inf'), 0, 1, 1]],)),
+        CocoMask(({'size': [10**6, 10**6], 'counts': [10**12]},)),
     ]
-    assert [ground_truth_area(Phrase('x', mask=mask)) for mask in broken] == [0] * 6
+    assert [ground_truth_area(Phrase('x', mask=mask)) for mask in broken] == [0] * len(broken)

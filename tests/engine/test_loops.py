@@ -1,0 +1,135 @@
+import copy
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.hooks import Hook
+from pytest import approx
+
+from flmm.apis.config import load_config
+from flmm.engine.loops import MultiTaskTestLoop
+from flmm.engine.runner import FLMMRunner
+from flmm.utils.errors import FLMMError
+
+STRIPES = Path(__file__).parents[1] / 'stripes'
+sys.path.insert(0, str(STRIPES))
+
+
+class Recorder(Hook):
+    """Writes down which hooks ran on which task."""
+
+    def __init__(self):
+        self.calls = []
+
+    def before_test_epoch(self, runner):
+        self.calls.append('before epoch')
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        assert len(runner.test_dataloader) == 3
+        self.calls.append((runner.test_loop.task, batch_idx, len(outputs)))
+
+    def after_test_epoch(self, runner, metrics=None):
+        self.calls.append(sorted(metrics))
+
+
+@pytest.fixture
+def make_runner(tmp_path, request):
+    def make(change=None, **test_cfg):
+        cfg = load_config(STRIPES / 'stripes_config.py')
+        loaders, evaluators = copy.deepcopy((cfg.test_dataloader, cfg.test_evaluator))
+        if change:
+            change(loaders, evaluators)
+        recorder = Recorder()
+        runner = FLMMRunner(
+            model=cfg.model,
+            work_dir=str(tmp_path),
+            test_dataloader=loaders,
+            test_evaluator=evaluators,
+            test_cfg=dict(type=MultiTaskTestLoop, **test_cfg),
+            custom_hooks=[recorder],
+            default_hooks=dict(checkpoint=None, param_scheduler=None),
+            log_level='ERROR',
+            experiment_name=f'{request.node.name}_{tmp_path.name}',
+        )
+        return runner, recorder
+
+    return make
+
+
+def test_every_task_is_scored_and_the_metrics_are_flat(make_runner):
+    runner, recorder = make_runner()
+    metrics = runner.test()
+    assert metrics['res/ciou'] == approx(100.0)
+    # Coarse masks have 2, 4, 4, 4, 4 of 2, 4, 6, 8, 10 columns: 18 / 30.
+    assert metrics['coarse/res/ciou'] == approx(60.0)
+    # One phrase of five is skipped; four have IoU 1, which counts as 0.99999.
+    assert metrics['png/average_recall'] == approx(100 * (4 * 0.99999 + 0.00001) / 5)
+    assert metrics['png/num_skipped'] == 1
+    assert metrics['png/num_phrases'] == 5
+
+
+def test_hooks_see_one_epoch_over_all_tasks(make_runner):
+    runner, recorder = make_runner()
+    metrics = runner.test()
+    assert recorder.calls == [
+        'before epoch',
+        ('res', 0, 2), ('res', 1, 2), ('res', 2, 1),
+        ('png', 0, 2), ('png', 1, 1), ('png', 2, 1),
+        sorted(metrics),
+    ]
+
+
+def test_records_say_protocol_and_what_was_skipped(make_runner):
+    runner, _ = make_runner(tasks=['png'])
+    runner.test()
+    [(task, record)] = runner.test_loop.records.items()
+    assert task == 'png'
+    assert record['num_samples'] == 5
+    assert record['skipped_samples'] == {'image_unreadable': 1}
+    assert record['dataset'] == {'dataset': 'stripes'}
+    assert record['metrics']['png']['protocol']['accuracy@0.5'] == 'IoU > 0.5'
+    assert len(record['metrics']['png']['entries']) == 5
+
+
+def test_limit_takes_the_first_samples(make_runner):
+    def only_batches_of_one(loaders, evaluators):
+        loaders['res']['batch_size'] = 1
+
+    runner, _ = make_runner(only_batches_of_one, tasks=['res'], limit=3)
+    metrics = runner.test()
+    assert metrics['res/num_phrases'] == 3
+    # Coarse: 2, 4, 4 of 2, 4, 6.
+    assert metrics['coarse/res/ciou'] == approx(100 * 10 / 12)
+    assert runner.test_loop.records['res']['dataset'] == {'dataset': 'stripes', 'limit': 3}
+
+
+def test_a_batch_of_skipped_samples_only_is_no_problem(make_runner):
+    def skip_all(loaders, evaluators):
+        loaders['png']['dataset']['skip'] = [0, 1, 2, 3, 4]
+
+    runner, _ = make_runner(skip_all, tasks=['png'])
+    metrics = runner.test()
+    assert metrics['png/num_skipped'] == 5
+    assert metrics['png/accuracy@0.5'] == 0.0
+
+
+def test_an_unknown_task_names_the_known_ones(make_runner):
+    runner, _ = make_runner(tasks=['refcoco'])
+    with pytest.raises(FLMMError, match='refcoco; the config has res, png'):
+        runner.test()
+
+
+def test_metrics_that_would_overwrite_each_other_are_refused_before_the_work(make_runner):
+    def same_prefix(loaders, evaluators):
+        evaluators['png'][0]['prefix'] = 'res'
+
+    runner, recorder = make_runner(same_prefix)
+    with pytest.raises(FLMMError, match="res and png both have the prefix 'res'"):
+        runner.test()
+    assert recorder.calls == []
+
+
+def test_loaders_and_metrics_must_name_the_same_tasks(make_runner):
+    runner, _ = make_runner(lambda loaders, evaluators: evaluators.pop('png'))
+    with pytest.raises(FLMMError, match="'png'"):
+        runner.test()
