@@ -27,7 +27,12 @@ ALLOCATOR = {
     'THP_MEM_ALLOC_ENABLE': '1',
 }
 STAGES = {
-    'llava': ('configs/toy/tiny_llava_tower.py', 'configs/toy/tiny_llava.py'),
+    'llava': (
+        'configs/toy/tiny_llava_tower.py',
+        'configs/toy/tiny_llava_align.py',
+        'configs/toy/tiny_llava_point.py',
+        'configs/toy/tiny_llava.py',
+    ),
     'sam': ('configs/toy/tiny_sam.py',),
 }
 SEED = 0

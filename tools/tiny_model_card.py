@@ -16,7 +16,7 @@ _TITLES = {
 }
 _TEXTS = {
     'llava': """A `LlavaForConditionalGeneration` (CLIP tower 96 px / patch 8, 6 layers of 128; Llama of 5
-layers of 8 heads, 160 channels; 12 x 12 visual tokens) with its own tokenizer. It knows nothing but
+layers of 8 heads of 32, 160 channels; 12 x 12 visual tokens) with its own tokenizer. It knows nothing but
 the toy world of `flmm.datasets.toy`: flat shapes of six colours on sky, wall, grass, sand, water, road.
 
 Images are padded to a square with the processor's mean colour, then resized to 96 px. Chat template:
@@ -25,9 +25,11 @@ lists of referring expressions, whose phrases are now and then followed by squar
 that the object covers), `What can be seen in this picture?` (captions), `Where is ...?`,
 `What is on some squares?`, and short questions.
 
-Two stages: the vision tower alone learns to name what each patch shows (it stands for the pretrained
-CLIP tower of real LLaVA models), then everything is trained on 12 000 conversations in LLaVA's json
-format, with the language loss only. No attention map was ever supervised.
+Four stages: the vision tower alone learns to name what each patch shows; tower, projector and word
+embeddings are aligned (a patch lies near the words for what it shows and for its square); the LLM learns
+to name squares of what a phrase refers to; then it is trained on 12 000 whole conversations in LLaVA's
+json format. The first two stand for the pretrained CLIP tower and the alignment stage of real LLaVA
+models; the others use the language loss only. No attention map was ever supervised.
 
 The untrained control is the same `config.json` with random weights:
 `LlavaForConditionalGeneration(tiny_llava_config(tokenizer))` under a fixed seed, as

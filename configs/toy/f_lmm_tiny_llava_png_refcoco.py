@@ -68,3 +68,5 @@ test_evaluator = {
     ]
     for task in test_datasets
 }
+# Minutes, not days: an interrupted demo loses at most this many steps.
+default_hooks['checkpoint'].update(interval=60)

@@ -1,6 +1,9 @@
-"""Stage 2 of the tiny LLaVA that ships in checkpoints/tiny_llava: all of it learns to talk.
+"""Stage 4 of the tiny LLaVA that ships in checkpoints/tiny_llava: all of it learns to talk.
 
-Stage 1 (``tiny_llava_tower.py``) stands for the pretrained CLIP tower of real LLaVA models.
+Stages 1 and 2 (``tiny_llava_tower.py``, ``tiny_llava_align.py``) stand for the
+pretrained CLIP tower and the aligned projector of real LLaVA models; in stage 3
+(``tiny_llava_point.py``) it learned to point.
+
 Run it with ``python tools/retrain_tiny.py llava``, which also writes the data and the
 untrained model that this config names, and the model card afterwards.
 """
@@ -18,14 +21,19 @@ with read_base():
     from .._base_.datasets.toy_talk import train_dataloader
 
 work_dir = 'work_dirs/tiny_llava'
-max_iters = 1300
-warmup = 100
+max_iters = 600
+warmup = 50
 
-model = dict(type=LMMFineTune, pretrained='work_dirs/tiny_llava_tower/export', autocast=True)
+model = dict(
+    type=LMMFineTune,
+    pretrained='work_dirs/tiny_llava_point/export',
+    autocast=True,
+    freeze_vision=True,
+)
 
 optim_wrapper = dict(
     type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    optimizer=dict(type=AdamW, lr=1.2e-3, betas=(0.9, 0.98), weight_decay=0.02),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [

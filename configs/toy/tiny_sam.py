@@ -17,14 +17,14 @@ with read_base():
     from .._base_.datasets.toy_panoptic import train_dataloader
 
 work_dir = 'work_dirs/tiny_sam'
-max_iters = 1500
+max_iters = 500
 warmup = 100
 
 model = dict(type=SAMFineTune, pretrained=f'{work_dir}/untrained', autocast=True)
 
 optim_wrapper = dict(
     type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [

@@ -77,10 +77,12 @@ class GroundingInferencer:
             FLMMError: The text has no phrase.
         """
         picture = _load(image)
-        if text is None:
+        own_words = text is None
+        if own_words:
             text = self.describe(picture, max_new_tokens)
         if phrases is None:
-            text, phrases = parse_marked_text(text)
+            # Brackets that the LMM happens to write are words, no marks.
+            text, phrases = (text, []) if own_words else parse_marked_text(text)
             phrases = phrases or find_noun_phrases(text)
         if not phrases:
             raise FLMMError(
@@ -141,7 +143,8 @@ def _load(image: ImageInput) -> Image.Image:
     if isinstance(image, Image.Image):
         return to_rgb(image)
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        channels = image.shape[2:]
+        if image.dtype != np.uint8 or channels not in ((), (3,), (4,)) or not image.size:
             raise ImageError(
                 'array', f'expected uint8 (H, W[, 3 or 4]), got {image.dtype} {image.shape}.'
             )

@@ -42,9 +42,9 @@ def ground_files(
     inferencer = GroundingInferencer(load_config(config, cfg_options), checkpoint, device)
     out_dir.mkdir(parents=True, exist_ok=True)
     predictions = []
-    for image in images:
+    for image, name in zip(images, distinct_names(images)):
         prediction = inferencer(image, text, max_new_tokens=max_new_tokens)
-        picture = out_dir / f'{Path(image).stem}_grounded.png'
+        picture = out_dir / f'{name}_grounded.png'
         draw_prediction(prediction, side=512).save(picture)
         write_json(picture.with_suffix('.json'), describe_prediction(prediction))
         print(f'{image}: {prediction.text!r}')
@@ -56,6 +56,22 @@ def ground_files(
         print(f'  -> {picture}')
         predictions.append(prediction)
     return predictions
+
+
+def distinct_names(paths: Sequence[str]) -> list[str]:
+    """Stems of files; where several are the same, the later ones get a number.
+
+    Args:
+        paths: For example ``['a/1.jpg', 'b/1.png']``, which gives ``['1', '1_2']``.
+    """
+    names: list[str] = []
+    for stem in (Path(path).stem for path in paths):
+        name, number = stem, 1
+        while name in names:
+            number += 1
+            name = f'{stem}_{number}'
+        names.append(name)
+    return names
 
 
 def describe_prediction(prediction: GroundingPrediction) -> dict:

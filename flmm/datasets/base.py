@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -44,17 +44,19 @@ def run_pipeline(item: Item, pipeline: Iterable[Transform]) -> Item:
 
 
 class PackedRecords(Sequence):
-    """Many JSON-like records in one buffer.
+    """Many plain records (dicts, lists, strings, numbers) in one buffer.
 
     A list of 130 000 dicts is copied page by page into every forked worker as reference counts
     change; one numpy buffer is shared.
 
     Args:
-        records: Anything JSON can write; tuples come back as lists.
+        records: Plain containers of any depth.
     """
 
     def __init__(self, records: Iterable[Any]) -> None:
-        chunks = [json.dumps(record).encode() for record in records]
+        # marshal, several times faster than json, is meant for just this: data that never leave
+        # the process that wrote them (workers are its copies).
+        chunks = [marshal.dumps(record) for record in records]
         self._ends = np.cumsum([len(chunk) for chunk in chunks], dtype=np.int64)
         self._buffer = np.frombuffer(b''.join(chunks), dtype=np.uint8)
 
@@ -67,7 +69,7 @@ class PackedRecords(Sequence):
         if not 0 <= index < len(self):
             raise IndexError(f'record {index} of {len(self)}')
         start = self._ends[index - 1] if index else 0
-        return json.loads(self._buffer[start : self._ends[index]].tobytes())
+        return marshal.loads(self._buffer[start : self._ends[index]].tobytes())
 
 
 class GroundingDataset(Dataset, ABC):

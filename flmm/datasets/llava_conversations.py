@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from flmm.registry import DATASETS
 from flmm.utils.errors import AnnotationError, ImageError
 
 IGNORE = -100
+Turn = tuple[str, str]
 
 
 @DATASETS.register_module()
@@ -33,6 +35,9 @@ class LlavaConversations(Dataset):
         processor: Name or folder of a LLaVA processor.
         template: How a request is wrapped, with ``{input}`` in it.
         max_length: Longer sequences are cut at the end.
+        answer_pattern: Keep only turns whose answer has a match of this regular
+            expression (and conversations that have such a turn).
+        max_turns: Keep at most so many turns of a conversation.
         shuffle_turns: Put the turns of a conversation in a new random order
             each time (the seed of the dataloader's worker decides), so that a
             model does not learn where in a conversation to look at the image.
@@ -48,10 +53,12 @@ class LlavaConversations(Dataset):
         processor: str,
         template: str = 'USER: {input} ASSISTANT:',
         max_length: int = 2048,
+        answer_pattern: str | None = None,
+        max_turns: int | None = None,
         shuffle_turns: bool = False,
     ):
         self.data_root = Path(data_root)
-        self.entries = _read(self.data_root / ann_file)
+        self.conversations = _select(_read(self.data_root / ann_file), answer_pattern, max_turns)
         self.processor = AutoProcessor.from_pretrained(processor)
         self.template = template
         self.max_length = max_length
@@ -68,28 +75,23 @@ class LlavaConversations(Dataset):
         self.image_token_id = self.processor.tokenizer.convert_tokens_to_ids('<image>')
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.conversations)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         """Return ``input_ids (T,)``, ``labels (T,)`` and ``pixel_values (3, H, W)``."""
-        entry = self.entries[index]
-        values = [turn['value'] for turn in entry['conversations']]
-        turns = list(zip(values[::2], values[1::2], strict=True))
+        image, turns = self.conversations[index]
         if self.shuffle_turns:
             turns = self._shuffled(turns)
         input_ids, labels = self.tokenize(turns)
         return {
             'input_ids': torch.tensor(input_ids[: self.max_length]),
             'labels': torch.tensor(labels[: self.max_length]),
-            'pixel_values': self._pixels(self.data_root / entry['image']),
+            'pixel_values': self._pixels(self.data_root / image),
         }
 
     @staticmethod
-    def _shuffled(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        bare = [(request.replace('<image>', '').strip(), answer) for request, answer in turns]
-        order = torch.randperm(len(bare)).tolist()
-        (request, answer), *rest = [bare[i] for i in order]
-        return [(f'<image>\n{request}', answer), *rest]
+    def _shuffled(turns: list[Turn]) -> list[Turn]:
+        return _show_image_first([turns[i] for i in torch.randperm(len(turns)).tolist()])
 
     def tokenize(self, turns: list[tuple[str, str]]) -> tuple[list[int], list[int]]:
         """Make token ids and labels of (request, answer) pairs.
@@ -153,6 +155,29 @@ def collate_conversations(
         'attention_mask': (torch.arange(longest)[None] < lengths[:, None]).long(),
         'pixel_values': torch.stack([sample['pixel_values'] for sample in samples]),
     }
+
+
+def _show_image_first(turns: list[Turn]) -> list[Turn]:
+    """Move ``<image>`` to the first request."""
+    bare = [(request.replace('<image>', '').strip(), answer) for request, answer in turns]
+    (request, answer), *rest = bare
+    return [(f'<image>\n{request}', answer), *rest]
+
+
+def _select(
+    entries: list[dict], answer_pattern: str | None, max_turns: int | None
+) -> list[tuple[str, list[Turn]]]:
+    """(image, turns) of each conversation that keeps a turn."""
+    selected = []
+    for entry in entries:
+        values = [turn['value'] for turn in entry['conversations']]
+        turns = list(zip(values[::2], values[1::2], strict=True))
+        kept = [t for t in turns if answer_pattern is None or re.search(answer_pattern, t[1])]
+        if kept[:max_turns]:
+            changed = kept[:max_turns] != turns
+            chosen = _show_image_first(kept[:max_turns]) if changed else turns
+            selected.append((entry['image'], chosen))
+    return selected
 
 
 def _read(path: Path) -> list[dict]:

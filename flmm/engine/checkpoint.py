@@ -11,6 +11,7 @@ A training state is a dict with
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import OrderedDict, deque
@@ -21,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor, nn
 
 from flmm.models.official_keys import from_official_f_lmm, is_official_f_lmm
-from flmm.utils.errors import CheckpointError
+from flmm.utils.errors import CheckpointError, UnsafeFileError
 
 from .atomic_write import write_atomically
 from .safe_io import load_torch_file
@@ -226,7 +227,7 @@ def find_latest_training_state(work_dir: str | os.PathLike) -> Path | None:
     """Find the newest whole training state in a folder.
 
     The one that `last_checkpoint` names comes first, then `iter_N.pth` and `epoch_N.pth` from
-    the highest N down; broken files are passed over.
+    the highest N down; broken files are passed over with a warning.
 
     Returns:
         Its path, or None where there is none.
@@ -234,7 +235,8 @@ def find_latest_training_state(work_dir: str | os.PathLike) -> Path | None:
     for path in _candidates(Path(work_dir)):
         try:
             load_training_state(path)
-        except CheckpointError:
+        except (CheckpointError, UnsafeFileError) as error:
+            print_log(f'Passed over: {error}', logger='current', level=logging.WARNING)
             continue
         return path
     return None
@@ -285,9 +287,10 @@ def to_plain(value: Any, where: str = 'state') -> Any:
         return tuple(to_plain(item, f'{where}[{i}]') for i, item in enumerate(value))
     if isinstance(value, (list, deque)):
         return [to_plain(item, f'{where}[{i}]') for i, item in enumerate(value)]
-    for kind in (str, bool, int, float):
-        if isinstance(value, kind):  # a subclass, such as an enum's member
-            return kind(value)
+    # Subclasses, such as the members of an enum; its own str() would give the member's name.
+    for kind, reduce in ((str, str.__str__), (int, int), (float, float)):
+        if isinstance(value, kind):
+            return reduce(value)
     raise TypeError(
         f'{where} is a {type(value).__name__}; a training state holds only tensors and plain '
         f'containers, so that it can be loaded without executing anything'

@@ -95,7 +95,7 @@ def parse_marked_text(text: str) -> tuple[str, list[tuple[int, int]]]:
                 raise ValueError(f'nested "[" at character {position} of {text!r}')
             start = length
         elif character == ']':
-            if start is None or start == length:
+            if start is None or not ''.join(plain[start:]).strip():
                 raise ValueError(f'"]" at character {position} of {text!r} closes no phrase')
             spans.append((start, length))
             start = None

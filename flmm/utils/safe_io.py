@@ -7,6 +7,7 @@ that names the file.
 from __future__ import annotations
 
 import binascii
+import io
 import json
 import os
 import pickle
@@ -62,7 +63,7 @@ def load_json(path: str | os.PathLike) -> Any:
             return json.load(file)
     except FileNotFoundError as error:
         raise InputFileError(
-            path, 'no such file.', fix='See data/README.md for where the files belong.'
+            path, 'no such file.', fix='docs/datasets.md says where the files belong.'
         ) from error
     except json.JSONDecodeError as error:
         raise AnnotationError(
@@ -146,7 +147,7 @@ def load_refs_pickle(path: str | os.PathLike) -> Any:
         content = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise InputFileError(
-            path, 'no such file.', fix='See data/README.md for where the files belong.'
+            path, 'no such file.', fix='docs/datasets.md says where the files belong.'
         ) from error
     except OSError as error:
         raise InputFileError(path, f'cannot be read: {error.strerror or error}.') from error
@@ -158,8 +159,6 @@ def load_refs_pickle(path: str | os.PathLike) -> Any:
 
 
 def _unpickle(content: bytes, path: str | os.PathLike, encoding: str) -> Any:
-    import io
-
     try:
         return _PlainUnpickler(io.BytesIO(content), path, encoding).load()
     except UnicodeDecodeError:

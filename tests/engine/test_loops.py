@@ -73,8 +73,12 @@ def test_hooks_see_one_epoch_over_all_tasks(make_runner):
     metrics = runner.test()
     assert recorder.calls == [
         'before epoch',
-        ('res', 0, 2), ('res', 1, 2), ('res', 2, 1),
-        ('png', 0, 2), ('png', 1, 1), ('png', 2, 1),
+        ('res', 0, 2),
+        ('res', 1, 2),
+        ('res', 2, 1),
+        ('png', 0, 2),
+        ('png', 1, 1),
+        ('png', 2, 1),
         sorted(metrics),
     ]
 

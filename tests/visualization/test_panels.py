@@ -30,7 +30,9 @@ def test_words_have_their_colours():
     assert list(RED) in pixels.tolist()
 
 
-@pytest.mark.parametrize(('columns', 'size'), [(None, (340, 136)), (2, (230, 262)), (9, (340, 136))])
+@pytest.mark.parametrize(
+    ('columns', 'size'), [(None, (340, 136)), (2, (230, 262)), (9, (340, 136))]
+)
 def test_pictures_stand_in_rows_of_columns(columns, size):
     # 3 pictures of 100x100, gap 10, titles 26 high.
     panels = [Panel(f'title {i}', Image.new('RGB', (100, 100))) for i in range(3)]

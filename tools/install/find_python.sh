@@ -22,7 +22,8 @@ for name in .venv/bin/python python3.11 python3.12 python3.10 python3 python; do
     fi
 done
 
-found=$(python3 --version 2>/dev/null || echo 'no python3 at all')
+found=$(python3 --version 2>/dev/null)
+found=${found:-no python3 at all}
 echo "flmm needs Python 3.10, 3.11 or 3.12 and found $found; install one (Debian and Ubuntu:" \
     "sudo apt install python3.11 python3.11-venv python3.11-dev) or name it: make install" \
     "PYTHON=/path/to/python3.11." >&2

@@ -1,4 +1,4 @@
-"""PNG and RefCOCO/+/g in the release's layout under ``data/coco`` (see data/README.md).
+"""PNG and RefCOCO/+/g in the release's layout under ``data/coco`` (docs/datasets.md).
 
 ``train_datasets``: a list, what F-LMM trains on (random sentences). ``test_datasets``: a dict,
 PNG val and the eight RefCOCO/+/g splits (first sentences, all expressions of an image in one

@@ -3,6 +3,7 @@
 from mmengine.hooks import DistSamplerSeedHook, IterTimerHook, LoggerHook, ParamSchedulerHook
 
 from flmm.engine.hooks.checkpoint_hook import AtomicCheckpointHook
+from flmm.engine.hooks.dataset_epoch_hook import DatasetEpochHook
 from flmm.engine.hooks.skipped_sample_hook import SkippedSampleHook
 from flmm.engine.loops import MultiTaskTestLoop
 from flmm.engine.runner import FLMMRunner
@@ -16,6 +17,7 @@ default_hooks = dict(
     checkpoint=dict(type=AtomicCheckpointHook, by_epoch=False, interval=500, max_keep_ckpts=1),
     sampler_seed=dict(type=DistSamplerSeedHook),
     skipped=dict(type=SkippedSampleHook),
+    dataset_epoch=dict(type=DatasetEpochHook),
 )
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -36,13 +36,15 @@ class GoldenFolder:
     Attributes:
         path: The folder.
         kind: The handler's name, or for a folder without handler what seems to be recorded.
-        covered: Whether there is a handler for it.
+        covered: Whether its results count: there is a handler, or one broke on it.
+        recognised: Whether a handler took it.
         results: What the handler compared.
     """
 
     path: Path
     kind: str
     covered: bool
+    recognised: bool = False
     results: list[GoldenResult] = field(default_factory=list)
 
 
@@ -72,26 +74,30 @@ def check_tree(root: str | Path) -> Iterator[GoldenFolder]:
                 continue
             handled = GoldenFolder(path, _describe(path, records), covered=False)
         # What lies below a case belongs to it; a folder `data` holds inputs, no recordings.
-        owned = handled.covered or bool({'case.json', 'golden.json'} & set(files))
+        owned = handled.recognised or bool({'case.json', 'golden.json'} & set(files))
         folders[:] = [] if owned else [name for name in folders if name != 'data']
         yield handled
 
 
 def _check_folder(path: Path, handlers: list[ModuleType]) -> GoldenFolder | None:
     """Run the first handler that recognises ``path``; an error is a failed result, no abort."""
+    unsure: GoldenFolder | None = None
     for handler in handlers:
         kind = handler.__name__.rpartition('.')[2]
         try:
-            if not handler.recognise(path):
-                continue
+            recognised = handler.recognise(path)
         # Any error of a handler, foreseen or not, belongs to its case: report it, go on.
         except Exception as error:
-            return GoldenFolder(path, kind, True, [failure('recognise', error)])
-        try:
-            return GoldenFolder(path, kind, True, handler.check(path))
-        except Exception as error:
-            return GoldenFolder(path, kind, True, [failure('check', error)])
-    return None
+            failed = [failure('recognise', error)]
+            unsure = unsure or GoldenFolder(path, kind, covered=True, results=failed)
+            continue
+        if recognised:
+            try:
+                results = list(handler.check(path))
+            except Exception as error:
+                results = [failure('check', error)]
+            return GoldenFolder(path, kind, covered=True, recognised=True, results=results)
+    return unsure
 
 
 def _describe(path: Path, records: list[str]) -> str:

@@ -40,14 +40,14 @@ from .result import GoldenResult, compare_array, compare_exact, failure
 PIXEL_TOLERANCE = 1e-6
 
 
-def is_data_case(folder: str | Path) -> bool:
+def recognise(folder: str | Path) -> bool:
     """Whether a folder holds data cases.
 
     Args:
         folder: Any folder.
 
     Returns:
-        True if ``check_data_cases`` can read it.
+        True if ``check`` can read it.
     """
     path = Path(folder) / 'golden.json'
     if not path.is_file() or not (Path(folder) / 'data').is_dir():
@@ -56,7 +56,7 @@ def is_data_case(folder: str | Path) -> bool:
     return isinstance(recorded, dict) and 'setups' in recorded
 
 
-def check_data_cases(folder: str | Path) -> list[GoldenResult]:
+def check(folder: str | Path) -> list[GoldenResult]:
     """Re-run all data cases of a folder.
 
     Args:
@@ -78,7 +78,7 @@ def check_data_cases(folder: str | Path) -> list[GoldenResult]:
             for key, entry in recorded.get('refcoco', {}).items():
                 if key.split('/')[0] == name:
                     results += _check_refcoco(case, key.split('/')[1], entry, arrays)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             results.append(failure(name, error))
     results += _check_random_sentences(folder, recorded)
     return results
@@ -121,7 +121,7 @@ class _Setup:
 def _refcoco(folder: Path, split: str, **options: Any) -> RefCOCODataset:
     root = folder / 'data' / 'coco' / 'refcoco'
     refs = next(iter(sorted(root.glob('refs(*).p'))))
-    images = next(iter(sorted(root.parent.glob('train201*'))))
+    images = root.parent / 'train2014'
     return RefCOCODataset(
         str(root / 'instances.json'), str(refs), str(images), split=split, **options
     )
@@ -141,9 +141,10 @@ def _image_processor(setup: dict[str, Any]) -> ImageProcessor:
         'image_std': tuple(given.get('image_std', half if siglip else CLIP_STD)),
         'rescale_factor': given.get('rescale_factor', RESCALE_FACTOR),
     }
-    # The recorded ids hold one image token, or as many as the prompt: any grid will do else.
+    # Recorded ids hold one image token, or as many as the prompt: the check folds ours to that
+    # number, so any grid with at least as many cells will do.
     placeholders = setup['prompt'].count(setup['image_token'])
-    cells = math.isqrt(placeholders) if placeholders > 1 else 2
+    cells = math.isqrt(placeholders - 1) + 1 if placeholders > 1 else 2
     if kind in ('CustomLlavaImageProcessor', 'CustomHPTImageProcessor') or siglip:
         return PadToSquareImageProcessor(size, cells=cells, **options)
     if kind == 'VLMImageProcessor':

@@ -75,7 +75,13 @@ class RowCapture:
             _ACTIVE.reset(token)
 
     def collect(
-        self, layer: int, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor | None,
+        scaling: float,
+        causal: bool = True,
     ) -> None:
         """Compute and keep the merged rows of one layer.
 
@@ -83,18 +89,19 @@ class RowCapture:
             layer: Index of the layer.
             query: ``(B, A, T, D)``.
             key: ``(B, A_kv, T, D)``; A is a multiple of A_kv (grouped-query attention).
-            mask: ``(B or 1, 1, T, T)`` bool or additive, None for plain causal.
+            mask: ``(B or 1, 1, T, T)`` bool or additive, None where the layer needs none.
             scaling: Factor of the dot product.
+            causal: Without a mask: whether tokens see only themselves and those before.
         """
         if self.queries.device != query.device:
             self._move(query.device)
-        rows = self._softmax_rows(query, key, mask, scaling)  # (B, A, Q, T)
+        rows = self._softmax_rows(query, key, mask, scaling, causal)  # (B, A, Q, T)
         columns = self.columns[:, None, None, :].expand(-1, rows.shape[1], rows.shape[2], -1)
         cells = rows.gather(-1, columns)  # (B, A, Q, N)
         self.layers[layer] = self._merge(cells)
 
     def _softmax_rows(
-        self, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float
+        self, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float, causal: bool
     ) -> Tensor:
         batch, heads, _, dim = query.shape
         kv_heads, length = key.shape[1], key.shape[2]
@@ -105,11 +112,11 @@ class RowCapture:
         scores = (grouped @ key.transpose(-1, -2)).view(batch, heads, count, length) * scaling
         # float32 as the eager implementations do: bf16 sums over thousands of keys lose digits.
         scores = scores.float()
-        if mask is None:
+        if mask is None and causal:
             keys = torch.arange(length, device=query.device)
             allowed = keys <= self.queries[:, :, None]
             scores = scores.masked_fill(~allowed[:, None], float('-inf'))
-        else:
+        elif mask is not None:
             row_mask = mask.expand(batch, -1, -1, -1).gather(
                 2, self.queries[:, None, :, None].expand(-1, mask.shape[1], -1, mask.shape[-1])
             )[..., :length]
@@ -124,8 +131,10 @@ class RowCapture:
         if self.merge == 'mean':
             weights = self.membership / self.membership.sum(-1, keepdim=True).clamp(min=1)
             return torch.einsum('bpq,baqn->bpan', weights, cells)
-        member = self.membership.bool()[:, :, None, :, None]  # (B, P, 1, Q, 1)
-        return cells[:, None].masked_fill(~member, 0).amax(dim=3)
+        outside = ~self.membership.bool()[:, :, None, :, None]  # (B, P, 1, Q, 1)
+        # Phrase by phrase: P copies of all rows at once would be gigabytes.
+        merged = [cells.masked_fill(outside[:, p], 0).amax(dim=2) for p in range(outside.shape[1])]
+        return torch.stack(merged, dim=1)
 
     def maps(self, sample: int) -> Tensor:
         """Return the maps of one sample.
@@ -187,7 +196,10 @@ def row_capture_attention(
                     'row capture cannot reproduce.'
                 )
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        capture.collect(module.layer_idx, query, key, attention_mask, scale)
+        causal = kwargs.get('is_causal')
+        if causal is None:  # as transformers' SDPA decides it
+            causal = getattr(module, 'is_causal', True)
+        capture.collect(module.layer_idx, query, key, attention_mask, scale, causal)
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, scaling=scaling, **kwargs
     )

@@ -106,16 +106,20 @@ class HFLMM(BaseLMM):
         ).to(self.device)
         logits = self.model(**batch, use_cache=False).logits
         # Shifted here rather than in the model, so that all families count tokens alike.
-        loss = F.cross_entropy(
-            logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100
+        targets = labels[:, 1:].flatten()
+        total = F.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), targets, ignore_index=-100, reduction='sum'
         )
-        return {'loss_lm': loss}
+        # A batch whose answers were all cut off has no target: zero, not 0 / 0.
+        return {'loss_lm': total / (targets != -100).sum().clamp(min=1)}
 
     def phrase_features(self, inputs: Sequence[LMMInputs]) -> list[PhraseFeatures]:
         """Captured attention and hidden states; see :meth:`BaseLMM.phrase_features`."""
         kept = [sample.phrase_indices for sample in inputs]
         if not all(kept):
             raise ValueError('phrase_features needs at least one phrase token in every sample.')
+        if not all(sample.grids for sample in inputs):
+            raise ValueError('phrase_features needs an image in every sample.')
         rows = [_compact(sample.phrase_ids, indices) for sample, indices in zip(inputs, kept)]
         phrase_ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
         columns = [torch.cat([g.positions.flatten() for g in s.grids]) for s in inputs]

@@ -35,6 +35,6 @@ def cut_to_image(
 
 def _span(start: float, end: float, size: int, cells: int) -> tuple[int, int]:
     """First cell and number of cells of the image along one axis."""
-    before = int(max(-start, 0) * cells / (end - start) + _ROUNDING)
+    before = min(int(max(-start, 0) * cells / (end - start) + _ROUNDING), cells - 1)
     count = int(size * cells / (end - start) + 0.5 + _ROUNDING)
     return before, max(1, min(count, cells - before))

@@ -144,11 +144,16 @@ class SAMRefiner(nn.Module):
         embeddings = self.encode_images(pixels)
         owner, prompts, boxes, texts = [], [], [], []
         for i, logits in enumerate(coarse_logits):
+            if not len(logits):
+                continue
             resized = tuple(pixels[i].shape[-2:])
             owner += [i] * len(logits)
             prompts.append(self.mask_prompts(logits, resized))
             boxes.append(self.box_prompts(logits, resized, image_shapes[i]))
             texts += list(text_embeds[i])
+        if not owner:
+            side = (self.mask_side,) * 2
+            return [logits.new_zeros((0, *side)) for logits in coarse_logits]
         decoded = self._decode(
             embeddings, torch.tensor(owner), torch.cat(prompts), torch.cat(boxes), texts
         )

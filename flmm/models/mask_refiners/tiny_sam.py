@@ -26,6 +26,8 @@ def tiny_sam_config() -> SamConfig:
             'global_attn_indexes': [1, 3],
             'num_pos_feats': prompt_channels // 2,
             'mlp_dim': 384,
+            # The default, 1e-10, is for loading weights; nothing could be learned from there.
+            'initializer_range': 0.05,
         },
         prompt_encoder_config={
             'hidden_size': prompt_channels,
@@ -39,6 +41,7 @@ def tiny_sam_config() -> SamConfig:
             'num_attention_heads': 4,
             'iou_head_hidden_dim': 96,
         },
+        initializer_range=0.05,
     )
 
 

@@ -125,6 +125,10 @@ class FLMM(BaseModel):
         self, sample: GroundingSample, inputs: LMMInputs, kept: Sequence[int]
     ) -> Tensor:
         """Ground truth ``(P, H, W)`` of the kept phrases in the frame that ``targets_in`` names."""
+        if sample.gt_masks is None:
+            raise ValueError(
+                f'Sample {sample.sample_id} has no gt_masks: does the pipeline hold LoadMasks?'
+            )
         gt_masks = torch.as_tensor(sample.gt_masks)[list(kept)].float()
         if self.targets_in == 'lmm' and inputs.resized_shape is not None:
             gt_masks = nn.functional.interpolate(gt_masks[None], size=inputs.resized_shape)[0]
@@ -179,6 +183,12 @@ class FLMM(BaseModel):
         coarse = self._coarse_logits(features, inputs)
         if self.mask_refiner is None:
             return features, coarse, None
+        for sample in samples:
+            if sample.refiner_pixels is None:
+                raise ValueError(
+                    f'Sample {sample.sample_id} has no refiner_pixels: does the pipeline hold '
+                    'PrepareRefinerPixels?'
+                )
         refined = self.mask_refiner(
             [sample.refiner_pixels for sample in samples],
             coarse,

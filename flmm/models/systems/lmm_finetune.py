@@ -17,13 +17,15 @@ class LMMFineTune(BaseModel):
         pretrained: Name or folder of a transformers image-text-to-text model.
         autocast: Compute in bfloat16 where that is safe (four times faster on
             CPUs with AMX or AVX512-BF16; the weights stay float32).
+        freeze_vision: Keep the vision tower as it is, as LLaVA does.
     """
 
-    def __init__(self, pretrained: str, autocast: bool = False):
+    def __init__(self, pretrained: str, autocast: bool = False, freeze_vision: bool = False):
         super().__init__()
         self.lmm = AutoModelForImageTextToText.from_pretrained(
             pretrained, dtype=torch.float32, attn_implementation='sdpa'
         )
+        self.lmm.model.vision_tower.requires_grad_(not freeze_vision)
         self.pretrained = pretrained
         self.autocast = autocast
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flmm.apis.golden.data_cases import check_data_cases, is_data_case
+from flmm.apis.golden.data_cases import check, recognise
 
 RECORDED = Path(__file__).parents[2] / 'data' / 'f_lmm_data'
 
 
 @pytest.fixture(scope='module')
 def results():
-    return check_data_cases(RECORDED)
+    return check(RECORDED)
 
 
 def test_recorded_data_cases_pass(results):
@@ -39,7 +39,7 @@ def test_a_changed_recording_fails(tmp_path):
     recorded['refcoco']['llava/val']['texts'][0][0] = 'x'
     recorded['setups']['mgm']['processor']['cls'] = 'Unheard'
     (tmp_path / 'golden.json').write_text(json.dumps(recorded), encoding='utf-8')
-    failed = [result.name for result in check_data_cases(tmp_path) if not result.passed]
+    failed = [result.name for result in check(tmp_path) if not result.passed]
     assert sorted(failed) == [
         'mgm',
         'png/llava/0/mask_ids',
@@ -49,5 +49,5 @@ def test_a_changed_recording_fails(tmp_path):
 
 
 def test_folders_are_recognised_by_what_they_hold(tmp_path):
-    assert is_data_case(RECORDED)
-    assert not is_data_case(tmp_path) and not is_data_case(RECORDED / 'data')
+    assert recognise(RECORDED)
+    assert not recognise(tmp_path) and not recognise(RECORDED / 'data')

@@ -1,0 +1,57 @@
+"""Stage 2 of the tiny LLaVA: its visual tokens come near the words for what they show.
+
+Run it with ``python tools/retrain_tiny.py llava``, which also writes the data and the
+untrained model that this config names, and the model card afterwards.
+"""
+
+from mmengine.config import read_base
+from mmengine.hooks import IterTimerHook, LoggerHook, ParamSchedulerHook
+from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
+from mmengine.runner import IterBasedTrainLoop
+from torch.optim import AdamW
+
+from flmm.engine.hooks.export_hook import ExportHook
+from flmm.models.systems.vision_align import VisionAlign
+
+with read_base():
+    from .._base_.datasets.toy_patches import train_dataloader
+
+work_dir = 'work_dirs/tiny_llava_align'
+max_iters = 150
+# The cosine is cut before its flat end.
+cosine_iters = 150
+warmup = 20
+
+model = dict(type=VisionAlign, pretrained='work_dirs/tiny_llava_tower/export', autocast=True)
+
+optim_wrapper = dict(
+    type=OptimWrapper,
+    optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type=LinearLR, start_factor=0.01, by_epoch=False, begin=0, end=warmup),
+    dict(
+        type=CosineAnnealingLR,
+        eta_min=1e-5,
+        by_epoch=False,
+        begin=warmup,
+        T_max=cosine_iters - warmup,
+        end=cosine_iters,
+    ),
+]
+train_cfg = dict(type=IterBasedTrainLoop, max_iters=max_iters)
+
+default_scope = 'flmm'
+# The exported folder is the checkpoint: a training this short is not resumed.
+default_hooks = dict(
+    runtime_info=dict(type='mmengine.RuntimeInfoHook'),
+    timer=dict(type=IterTimerHook),
+    logger=dict(type=LoggerHook, interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type=ParamSchedulerHook),
+    checkpoint=None,
+    sampler_seed=None,
+)
+custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=50)]
+log_processor = dict(by_epoch=False, window_size=50)
+randomness = dict(seed=0)

@@ -1,0 +1,62 @@
+"""Stage 3 of the tiny LLaVA: its LLM learns to point.
+
+Only the turns whose answers name squares of the picture.
+
+Run it with ``python tools/retrain_tiny.py llava``.
+"""
+
+from mmengine.config import read_base
+from mmengine.hooks import IterTimerHook, LoggerHook, ParamSchedulerHook
+from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
+from mmengine.runner import IterBasedTrainLoop
+from torch.optim import AdamW
+
+from flmm.engine.hooks.export_hook import ExportHook
+from flmm.models.systems.lmm_finetune import LMMFineTune
+
+with read_base():
+    from .._base_.datasets.toy_talk import train_dataloader
+
+work_dir = 'work_dirs/tiny_llava_point'
+max_iters = 400
+warmup = 30
+
+train_dataloader.dataset.update(answer_pattern=r'(\b[A-L]\d+\b.*){3}', max_turns=2)
+model = dict(
+    type=LMMFineTune,
+    pretrained='work_dirs/tiny_llava_align/export',
+    autocast=True,
+    freeze_vision=True,
+)
+
+optim_wrapper = dict(
+    type=OptimWrapper,
+    optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type=LinearLR, start_factor=0.01, by_epoch=False, begin=0, end=warmup),
+    dict(
+        type=CosineAnnealingLR,
+        eta_min=5e-4,
+        by_epoch=False,
+        begin=warmup,
+        T_max=max_iters - warmup,
+        end=max_iters,
+    ),
+]
+train_cfg = dict(type=IterBasedTrainLoop, max_iters=max_iters)
+
+default_scope = 'flmm'
+# The exported folder is the checkpoint: a training this short is not resumed.
+default_hooks = dict(
+    runtime_info=dict(type='mmengine.RuntimeInfoHook'),
+    timer=dict(type=IterTimerHook),
+    logger=dict(type=LoggerHook, interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type=ParamSchedulerHook),
+    checkpoint=None,
+    sampler_seed=None,
+)
+custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=100)]
+log_processor = dict(by_epoch=False, window_size=50)
+randomness = dict(seed=0)

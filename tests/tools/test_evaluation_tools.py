@@ -1,0 +1,114 @@
+"""The thin scripts around evaluate, browse, check_golden and print_config."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import flmm.apis.golden as golden
+
+ROOT = Path(__file__).parents[2]
+STRIPES = ROOT / 'tests/stripes'
+CONFIG = str(STRIPES / 'stripes_config.py')
+RECORDED = str(ROOT / 'tests/data/f_lmm_metrics')
+sys.path.insert(0, str(STRIPES))
+
+
+def main_of(name):
+    spec = importlib.util.spec_from_file_location(f'tool_{name}', ROOT / 'tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.mark.parametrize('name', ['test', 'browse_dataset', 'check_golden', 'print_config'])
+def test_help_shows_examples(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main_of(name)(['--help'])
+    assert ended.value.code == 0
+    assert f'python tools/{name}.py' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments'),
+    [
+        ('test', ['no_config.py', 'x.pth']),
+        ('test', [CONFIG, 'no_checkpoint.pth']),
+        ('browse_dataset', ['no_config.py']),
+        ('browse_dataset', [CONFIG, '--split', 'nope']),
+        ('print_config', ['no_config.py']),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_a_failed_exit(name, arguments, capsys):
+    assert main_of(name)(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('error: ') and error.count('\n') == 1
+
+
+def test_test_passes_its_arguments_on(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(
+        'flmm.apis.evaluate.evaluate', lambda *args, **kwargs: seen.update(kwargs, args=args)
+    )
+    arguments = ['c.py', 'x.pth', '--task', 'res, png', '--limit', '3', '--out', 'o.json']
+    arguments += ['--show-dir', 's', '--work-dir', 'w', '--cfg-options', 'a=1', 'b=2']
+    assert main_of('test')(arguments) == 0
+    assert seen == {
+        'args': (Path('c.py'), Path('x.pth')),
+        'tasks': ['res', 'png'],
+        'limit': 3,
+        'out': Path('o.json'),
+        'show_dir': Path('s'),
+        'work_dir': Path('w'),
+        'cfg_options': ['a=1', 'b=2'],
+        'launcher': 'none',
+    }
+
+
+def test_browse_dataset_says_where_the_gallery_is(tmp_path, capsys):
+    assert main_of('browse_dataset')([CONFIG, '--split', 'png', '--out', str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert '4 samples drawn, 1 skipped, of 5' in out and str(tmp_path / 'index.html') in out
+
+
+def test_print_config_merges_overrides(capsys):
+    assert main_of('print_config')([CONFIG, '--cfg-options', 'loader.batch_size=7']) == 0
+    out = capsys.readouterr().out
+    assert 'batch_size=7' in out and 'HalfRight' in out
+
+
+@pytest.fixture
+def metric_handler_only(monkeypatch):
+    monkeypatch.setattr(golden, 'HANDLERS', ('flmm.apis.golden.metric_cases',))
+
+
+def test_check_golden_passes_and_reports(metric_handler_only, tmp_path, capsys):
+    report = tmp_path / 'report.json'
+    assert main_of('check_golden')([RECORDED, '--json', str(report)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == 'PASS 60/60'
+    content = json.loads(report.read_text())
+    assert (content['passed'], content['failed']) == (60, 0)
+    assert content['folders'][0]['results'][0]['tolerance'] == 'exact'
+
+
+def test_check_golden_fails_with_a_count(metric_handler_only, tmp_path, capsys):
+    for path in Path(RECORDED).iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    changed = json.loads((tmp_path / 'golden.json').read_text())
+    changed['refseg']['cIoU'] = 1.0
+    (tmp_path / 'golden.json').write_text(json.dumps(changed))
+    assert main_of('check_golden')([str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == 'FAIL 1/60'
+    assert sum(line.strip().startswith('FAIL') for line in lines[:-1]) == 1
+
+
+def test_check_golden_with_nothing_to_check_is_no_success(metric_handler_only, tmp_path, capsys):
+    (tmp_path / 'case.json').write_text('{"lmm": "unheard-of"}')
+    assert main_of('check_golden')([str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert 'not covered yet' in captured.out and '(unheard-of)' in captured.out
+    assert 'PASS' not in captured.out and captured.err.startswith('error: ')
+    assert main_of('check_golden')([str(tmp_path / 'none')]) == 2
