@@ -9,7 +9,12 @@ os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
+
+# On a busy machine the first example of a test may wait seconds for the processor.
+settings.register_profile('flmm', deadline=None)
+settings.load_profile('flmm')
 
 #: Side of the image and of a cell of the tiny LLaVA, in pixels: a grid of 6 x 6.
 IMAGE_SIDE, PATCH = 48, 8
@@ -136,6 +141,22 @@ def tiny_sam_config():
             hidden_size=32, num_attention_heads=2, mlp_dim=32, iou_head_hidden_dim=32
         ),
     )
+
+
+@pytest.fixture(scope='session')
+def tiny_sam(tmp_path_factory, tiny_sam_config):
+    """Folder of a random SAM of these sizes, with weights large enough that prompts count."""
+    from transformers import SamConfig, SamModel
+
+    folder = tmp_path_factory.mktemp('tiny_sam')
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = SamModel(SamConfig(**tiny_sam_config))
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.data.normal_(0, 0.3)
+    model.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope='session')

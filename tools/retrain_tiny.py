@@ -33,7 +33,7 @@ STAGES = {
         'configs/toy/tiny_llava_point.py',
         'configs/toy/tiny_llava.py',
     ),
-    'sam': ('configs/toy/tiny_sam.py',),
+    'sam': ('configs/toy/tiny_sam_encoder.py', 'configs/toy/tiny_sam.py'),
 }
 SEED = 0
 

@@ -21,9 +21,11 @@ with read_base():
     from .._base_.datasets.toy_talk import train_dataloader
 
 work_dir = 'work_dirs/tiny_llava'
-max_iters = 600
-warmup = 50
+max_iters = 3000
+warmup = 60
 
+# Small batches: leaving plateaus takes steps rather than samples.
+train_dataloader.update(batch_size=8)
 model = dict(
     type=LMMFineTune,
     pretrained='work_dirs/tiny_llava_point/export',
@@ -33,7 +35,7 @@ model = dict(
 
 optim_wrapper = dict(
     type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1.2e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
@@ -59,6 +61,6 @@ default_hooks = dict(
     checkpoint=None,
     sampler_seed=None,
 )
-custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=200)]
+custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=300)]
 log_processor = dict(by_epoch=False, window_size=50)
 randomness = dict(seed=0)

@@ -1,4 +1,4 @@
-"""Train the tiny SAM that ships in checkpoints/tiny_sam, from random weights.
+"""Stage 2 of the tiny SAM that ships in checkpoints/tiny_sam: it learns to follow prompts.
 
 Run it with ``python tools/retrain_tiny.py sam``, which also writes the data and the
 untrained model that this config names, and the model card afterwards.
@@ -20,7 +20,7 @@ work_dir = 'work_dirs/tiny_sam'
 max_iters = 500
 warmup = 100
 
-model = dict(type=SAMFineTune, pretrained=f'{work_dir}/untrained', autocast=True)
+model = dict(type=SAMFineTune, pretrained='work_dirs/tiny_sam_encoder/export', autocast=True)
 
 optim_wrapper = dict(
     type=OptimWrapper,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 
@@ -16,10 +16,13 @@ def load_config(path: str | Path, cfg_options: Sequence[str] = ()) -> Config:
 
     Args:
         path: A pure-Python config.
-        cfg_options: ``a.b=value``, as in OpenMMLab's ``--cfg-options``.
+        cfg_options: ``a.b=value``, as in OpenMMLab's ``--cfg-options``; other than there, a
+            value that holds spaces and is no list or tuple is text as it stands (a prompt, a
+            path).
 
     Raises:
         InputFileError: There is no such file.
+        ValueError: An override is not of the form ``key=value``.
     """
     if not Path(path).is_file():
         raise InputFileError(
@@ -27,8 +30,14 @@ def load_config(path: str | Path, cfg_options: Sequence[str] = ()) -> Config:
         )
     config = Config.fromfile(str(path))
     if cfg_options:
-        parser = argparse.ArgumentParser()
-        parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-        parsed = parser.parse_args(['--cfg-options', *cfg_options])
-        config.merge_from_dict(parsed.cfg_options)
+        config.merge_from_dict(dict(_parse_option(option) for option in cfg_options))
     return config
+
+
+def _parse_option(option: str) -> tuple[str, Any]:
+    key, equals, value = option.partition('=')
+    if not key or not equals:
+        raise ValueError(f'--cfg-options takes key=value, got {option!r}.')
+    if ' ' in value.strip() and value.strip()[0] not in '[(':
+        return key, value  # mmengine's parser would take the spaces out
+    return key, DictAction._parse_iterable(value)

@@ -143,8 +143,8 @@ def _load(image: ImageInput) -> Image.Image:
     if isinstance(image, Image.Image):
         return to_rgb(image)
     if isinstance(image, np.ndarray):
-        channels = image.shape[2:]
-        if image.dtype != np.uint8 or channels not in ((), (3,), (4,)) or not image.size:
+        fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+        if image.dtype != np.uint8 or not fits or not image.size:
             raise ImageError(
                 'array', f'expected uint8 (H, W[, 3 or 4]), got {image.dtype} {image.shape}.'
             )

@@ -1,7 +1,7 @@
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flmm.datasets.base import GroundingDataset, PackedRecords
@@ -16,6 +16,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(values, max_size=5))
 def test_packed_records_come_back_as_they_were(records):
     packed = PackedRecords(records)

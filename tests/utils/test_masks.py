@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -15,6 +15,7 @@ bool_masks = hnp.arrays(
 )
 
 
+@settings(deadline=None)
 @given(bool_masks)
 def test_rle_comes_back_as_it_was_and_pycocotools_agrees(mask):
     rle = masks.encode_rle(mask)
@@ -23,6 +24,7 @@ def test_rle_comes_back_as_it_was_and_pycocotools_agrees(mask):
     assert (coco_mask.decode(rle).astype(bool) == mask).all()
 
 
+@settings(deadline=None)
 @given(bool_masks)
 def test_uncompressed_counts_are_read_column_by_column(mask):
     flat = mask.flatten(order='F')
@@ -32,6 +34,7 @@ def test_uncompressed_counts_are_read_column_by_column(mask):
     assert (masks.decode_rle(rle, mask.shape) == mask).all()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.integers(1, 30), st.integers(1, 30))
 def test_any_compressed_string_gives_a_mask_or_a_value_error(counts, height, width):
     rle = {'size': [height, width], 'counts': counts}
@@ -88,6 +91,7 @@ def test_malformed_polygons_raise(polygons):
         masks.decode_segmentation(polygons, (8, 8))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=12),
     st.integers(1, 40),
@@ -113,6 +117,7 @@ def test_box_excludes_its_right_and_bottom_edge():
     assert masks.mask_to_xyxy(np.zeros((5, 7), bool)) is None
 
 
+@settings(deadline=None)
 @given(
     hnp.arrays(bool, st.tuples(st.integers(0, 3), st.integers(1, 50), st.integers(1, 50))),
     st.integers(1, 60),

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -68,12 +68,21 @@ def test_a_cut_pickle_is_an_annotation_error(tmp_path):
         safe_io.load_refs_pickle(path)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
-def test_any_bytes_give_plain_data_or_a_typed_error(content):
+def test_any_bytes_give_plain_data_or_a_typed_error(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp('refs') / 'refs.p'
+    path.write_bytes(content)
     try:
-        safe_io._unpickle(content, 'refs.p', 'latin1')
+        safe_io.load_refs_pickle(path)
     except InputFileError:
         pass
+
+
+def test_a_global_whose_name_is_no_text_is_a_typed_error(tmp_path):
+    (tmp_path / 'refs.p').write_bytes(b'c\x80\n')
+    with pytest.raises(InputFileError):
+        safe_io.load_refs_pickle(tmp_path / 'refs.p')
 
 
 def test_json_errors_name_file_and_position(tmp_path):

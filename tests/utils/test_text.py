@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flmm.utils.text import phrase_of_each_token, split_by_spans
@@ -21,6 +21,7 @@ def tokens_of(text, borders):
     return list(zip([0, *ends], ends, strict=False)) if text else []
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_phrase_with_a_visible_character_overlaps_a_token_that_is_its_or_a_rivals(data):
     chunks = st.tuples(st.text('ab c.', max_size=6), st.integers(-1, 3))

@@ -74,11 +74,7 @@ class PanopticPrompts(Dataset):
             image = file.convert('RGB')
         with Image.open(self.panoptic_root / record['file_name']) as file:
             ids = np.array(file.convert('RGB')).astype(np.int64) @ np.array([1, 256, 65536])
-        scale = self.side / max(image.size)
-        width, height = (round(v * scale) for v in image.size)
-        pixels = np.zeros((self.side, self.side, 3), np.float32)
-        resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32)
-        pixels[:height, :width] = (resized - _PIXEL_MEAN) / _PIXEL_STD
+        pixels, (width, height) = normalise_for_sam(image, self.side)
         valid = np.zeros((self.side, self.side), bool)
         valid[:height, :width] = True
         masks, prompts, boxes = [], [], []
@@ -92,7 +88,7 @@ class PanopticPrompts(Dataset):
             prompts.append(prompt)
             boxes.append(box)
         return {
-            'pixels': torch.from_numpy(pixels).permute(2, 0, 1),
+            'pixels': pixels,
             'valid': torch.from_numpy(valid),
             'masks': torch.from_numpy(np.stack(masks)),
             'mask_prompts': torch.from_numpy(np.stack(prompts)),
@@ -114,6 +110,20 @@ class PanopticPrompts(Dataset):
             mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
         )
         return frame
+
+
+def normalise_for_sam(image: Image.Image, side: int) -> tuple[torch.Tensor, tuple[int, int]]:
+    """Resize to a longer side, normalise, pad at the bottom and right with zeros.
+
+    Returns:
+        Pixels (3, side, side) and the (width, height) that the image takes of it.
+    """
+    scale = side / max(image.size)
+    width, height = (round(v * scale) for v in image.size)
+    pixels = np.zeros((side, side, 3), np.float32)
+    resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32)
+    pixels[:height, :width] = (resized - _PIXEL_MEAN) / _PIXEL_STD
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), (width, height)
 
 
 def corrupt(

@@ -55,6 +55,11 @@ def write_untrained_tiny_sam(folder: str | Path, seed: int = 0) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SamModel(tiny_sam_config())
+        # transformers multiplies the random frequencies by hidden_size / 2; at the scale of 1 that
+        # SAM was trained with, near positions have like codes.
+        frequencies = torch.randn_like(model.shared_image_embedding.positional_embedding)
+        model.shared_image_embedding.positional_embedding.data.copy_(frequencies)
+        model.prompt_encoder.shared_embedding.positional_embedding.data.copy_(frequencies)
     model.save_pretrained(folder)
     image_processor = SamImageProcessor(
         size={'longest_edge': IMAGE_SIZE},

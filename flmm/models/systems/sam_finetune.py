@@ -32,7 +32,7 @@ class SAMFineTune(BaseModel):
     def __init__(
         self,
         pretrained: str,
-        prompt_chances: tuple[float, float, float] = (0.7, 0.15, 0.15),
+        prompt_chances: tuple[float, float, float] = (0.5, 0.35, 0.15),
         autocast: bool = False,
     ):
         super().__init__()

@@ -1,6 +1,8 @@
+import importlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -60,3 +62,19 @@ def test_unreadable_json_is_a_failed_line(tree):
 def test_a_missing_folder_is_an_error(tree):
     with pytest.raises(FLMMError, match='nowhere'):
         list(check_tree(tree / 'nowhere'))
+
+
+def test_a_handler_that_cannot_tell_does_not_hide_the_others(tree, monkeypatch):
+    def break_down(folder):
+        raise RuntimeError('confused')
+
+    broken = SimpleNamespace(__name__='x.broken', recognise=break_down)
+    real = importlib.import_module
+    names = ('x.broken', 'flmm.apis.golden.metric_cases')
+    monkeypatch.setattr(golden, 'HANDLERS', names)
+    monkeypatch.setattr(
+        importlib, 'import_module', lambda name: broken if name == 'x.broken' else real(name)
+    )
+    kinds = {item.path.name: item.kind for item in check_tree(tree)}
+    assert kinds['metrics'] == 'metric_cases'
+    assert kinds['other'] == 'broken'

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -152,6 +152,7 @@ def test_joint_tokens_cover_each_phrase(name):
         image_token='<image>' if 'image' in name else '<image_placeholder>',
     )
 
+    @settings(deadline=None)
     @given(
         st.lists(
             st.tuples(st.text('ab dogman.,é☃\n', min_size=1, max_size=8), st.booleans()),

@@ -1,0 +1,55 @@
+"""Stage 1 of the tiny SAM: its image encoder learns to name pixels.
+
+Run it with ``python tools/retrain_tiny.py sam``, which also writes the data and the
+untrained model that this config names, and the model card afterwards.
+"""
+
+from mmengine.config import read_base
+from mmengine.hooks import IterTimerHook, LoggerHook, ParamSchedulerHook
+from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
+from mmengine.runner import IterBasedTrainLoop
+from torch.optim import AdamW
+
+from flmm.engine.hooks.export_hook import ExportHook
+from flmm.models.systems.sam_pretrain import SAMPretrain
+
+with read_base():
+    from .._base_.datasets.toy_pixels import train_dataloader
+
+work_dir = 'work_dirs/tiny_sam_encoder'
+max_iters = 400
+warmup = 40
+
+model = dict(type=SAMPretrain, pretrained='work_dirs/tiny_sam/untrained', autocast=True)
+
+optim_wrapper = dict(
+    type=OptimWrapper,
+    optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type=LinearLR, start_factor=0.01, by_epoch=False, begin=0, end=warmup),
+    dict(
+        type=CosineAnnealingLR,
+        eta_min=1e-5,
+        by_epoch=False,
+        begin=warmup,
+        T_max=max_iters - warmup,
+        end=max_iters,
+    ),
+]
+train_cfg = dict(type=IterBasedTrainLoop, max_iters=max_iters)
+
+default_scope = 'flmm'
+# The exported folder is the checkpoint: a training this short is not resumed.
+default_hooks = dict(
+    runtime_info=dict(type='mmengine.RuntimeInfoHook'),
+    timer=dict(type=IterTimerHook),
+    logger=dict(type=LoggerHook, interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type=ParamSchedulerHook),
+    checkpoint=None,
+    sampler_seed=None,
+)
+custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=200)]
+log_processor = dict(by_epoch=False, window_size=50)
+randomness = dict(seed=0)
