@@ -99,9 +99,7 @@ def _build_runner(
         work_dir=str(work_dir or cfg.get('work_dir') or Path('work_dirs') / name),
         test_dataloader=cfg.test_dataloader,
         test_evaluator=cfg.test_evaluator,
-        test_cfg=dict(
-            type=MultiTaskTestLoop, tasks=list(tasks) if tasks else None, limit=limit
-        ),
+        test_cfg=dict(type=MultiTaskTestLoop, tasks=list(tasks) if tasks else None, limit=limit),
         default_hooks={**hooks, 'checkpoint': None, 'param_scheduler': None},
         custom_hooks=gallery,
         launcher=launcher,

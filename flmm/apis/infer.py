@@ -89,8 +89,6 @@ def describe_prediction(prediction: GroundingPrediction) -> dict:
                 'score': round(float(score), 4),
                 'mask': encode_rle(mask.numpy()),
             }
-            for phrase, mask, score in zip(
-                sample.phrases, prediction.pred_masks, prediction.scores
-            )
+            for phrase, mask, score in zip(sample.phrases, prediction.pred_masks, prediction.scores)
         ],
     }

@@ -226,4 +226,3 @@ def _short(line: str) -> str:
     values = [f'{a} {b}' for a, b in zip(text, text[1:]) if a in keep]
     eta = next((f'eta {b}' for a, b in zip(text, text[1:]) if a == 'eta:'), '')
     return ' '.join([' '.join(text[1:3]), eta, *values])
-

@@ -209,8 +209,10 @@ def _check(path: Path, index: int, entry: object) -> None:
         )
     for k, turn in enumerate(turns):
         speaker = ('human', 'gpt')[k % 2]
-        if not isinstance(turn, dict) or turn.get('from') != speaker or not isinstance(
-            turn.get('value'), str
+        if (
+            not isinstance(turn, dict)
+            or turn.get('from') != speaker
+            or not isinstance(turn.get('value'), str)
         ):
             raise AnnotationError(
                 path,

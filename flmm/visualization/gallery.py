@@ -73,9 +73,7 @@ class GalleryWriter:
         self._groups[item.group] = None
         self._cards.append(_card(item, name, len(self)))
 
-    def close(
-        self, metrics: Mapping[str, float] | None = None, notes: Sequence[str] = ()
-    ) -> Path:
+    def close(self, metrics: Mapping[str, float] | None = None, notes: Sequence[str] = ()) -> Path:
         """Write the page.
 
         Args:

@@ -20,9 +20,7 @@ def tiny_config(tiny_llava, tiny_sam):
         dict(type='PrepareLMMInputs', processor=processor),
         dict(type='PrepareRefinerPixels', longer_side=64),
     ]
-    head = dict(
-        type='UNetMaskHead', in_channels=12, base_channels=4, num_stages=3, upsample_to=16
-    )
+    head = dict(type='UNetMaskHead', in_channels=12, base_channels=4, num_stages=3, upsample_to=16)
     return Config(
         dict(
             model=dict(

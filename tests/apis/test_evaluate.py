@@ -75,5 +75,8 @@ def test_what_is_missing_is_said_in_a_typed_error(tmp_path, arguments, message):
 def test_records_become_plain_json():
     record = {1: (float('nan'), float('inf'), 2.5), 'path': Path('a'), 'flag': True, 'none': None}
     assert json.loads(json.dumps(plain(record))) == {
-        '1': [None, None, 2.5], 'path': 'a', 'flag': True, 'none': None,
+        '1': [None, None, 2.5],
+        'path': 'a',
+        'flag': True,
+        'none': None,
     }

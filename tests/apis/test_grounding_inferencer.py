@@ -77,7 +77,9 @@ def test_a_description_is_text_of_the_lmm(inferencer):
     ],
 )
 def test_texts_without_usable_phrase_are_explained(inferencer, text, phrases, message):
-    with pytest.raises(ValueError if message != 'No phrase to ground' else FLMMError, match=message):
+    with pytest.raises(
+        ValueError if message != 'No phrase to ground' else FLMMError, match=message
+    ):
         inferencer(photo(), text, phrases)
 
 

@@ -22,9 +22,7 @@ def test_results_of_images_with_one_name_do_not_overwrite_each_other(paths, name
     assert infer.distinct_names(paths) == names
 
 
-def test_a_picture_and_a_json_are_written_for_each_image(
-    inferencer, monkeypatch, tmp_path, capsys
-):
+def test_a_picture_and_a_json_are_written_for_each_image(inferencer, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(infer, 'load_config', lambda *_: None)
     monkeypatch.setattr(infer, 'GroundingInferencer', lambda *_: inferencer)
     paths = []

@@ -190,9 +190,7 @@ def test_the_official_leaf_trains_and_predicts(world, llava_336, tiny_sam, monke
     assert prediction.pred_masks.shape == sample.gt_masks.shape
 
 
-def test_an_image_file_is_grounded_with_the_official_leaf(
-    world, llava_336, tiny_sam, monkeypatch
-):
+def test_an_image_file_is_grounded_with_the_official_leaf(world, llava_336, tiny_sam, monkeypatch):
     monkeypatch.chdir(world)
     config = load_config(OFFICIAL, pointed_to(Config.fromfile(OFFICIAL), llava_336, tiny_sam))
     image = next((world / 'data/coco/val2017').glob('*.jpg'))

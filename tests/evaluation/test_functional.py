@@ -43,9 +43,7 @@ def test_masks_without_a_phrase_axis_are_refused():
 
 def test_ciou_weighs_masks_by_area_and_miou_does_not():
     # IoUs 1/1 and 1/4: mean 0.625; areas (1 + 1) / (1 + 4) = 0.4.
-    intersection, union = F.intersection_and_union(
-        masks('1000', '1000'), masks('1000', '1111')
-    )
+    intersection, union = F.intersection_and_union(masks('1000', '1000'), masks('1000', '1111'))
     assert F.ciou(intersection, union) == approx(0.4)
     assert F.miou(F.iou(intersection, union)) == approx(0.625)
 

@@ -64,9 +64,7 @@ def test_every_weight_of_a_sam_has_a_name_in_ours():
     names = [name for key in official for name in sam_keys(key)]
     assert len(names) == len(set(names)) == len(official) + 1  # one matrix is kept twice
     config = dict(
-        vision_config=dict(
-            hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_dim=128
-        )
+        vision_config=dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_dim=128)
     )
     assert set(names) == set(SAMRefiner(config=config).sam.state_dict())
 

@@ -14,9 +14,7 @@ loader = dict(
 )
 train_dataloader = dict(
     loader,
-    dataset=dict(
-        type=ConcatGrounding, datasets=[dict(type=Stripes, count=3)], pipeline=pipeline
-    ),
+    dataset=dict(type=ConcatGrounding, datasets=[dict(type=Stripes, count=3)], pipeline=pipeline),
 )
 # Five stripes of 2, 4, 6, 8, 10 columns; the second task misses the third of them.
 test_dataloader = dict(

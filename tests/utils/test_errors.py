@@ -27,4 +27,9 @@ def test_errors_travel_between_processes(kind):
     error = kind('a.json', 'is empty.', key='k', fix='Fill it.')
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind and str(again) == str(error)
-    assert (again.path, again.key, again.problem, again.fix) == ('a.json', 'k', 'is empty.', 'Fill it.')
+    assert (again.path, again.key, again.problem, again.fix) == (
+        'a.json',
+        'k',
+        'is empty.',
+        'Fill it.',
+    )

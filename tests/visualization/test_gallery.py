@@ -43,7 +43,10 @@ def test_texts_are_escaped_everywhere(tmp_path):
         EVIL, picture(), [Word(EVIL, (1, 2, 3)), Word(EVIL)], {EVIL: 1.0}, EVIL, EVIL
     )
     page = write_gallery(
-        tmp_path, [item, GalleryItem('x', group='other')], title=EVIL, metrics={EVIL: 1.0},
+        tmp_path,
+        [item, GalleryItem('x', group='other')],
+        title=EVIL,
+        metrics={EVIL: 1.0},
         notes=[EVIL],
     )
     tags = Tags(page.read_text())

@@ -13,8 +13,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type=LinearLR, start_factor=1e-2, by_epoch=False, begin=0, end=warmup_iters),
-    dict(
-        type=CosineAnnealingLR, eta_min=0.0, by_epoch=False, begin=warmup_iters, end=max_iters
-    ),
+    dict(type=CosineAnnealingLR, eta_min=0.0, by_epoch=False, begin=warmup_iters, end=max_iters),
 ]
 train_cfg = dict(type=IterBasedTrainLoop, max_iters=max_iters)

@@ -90,9 +90,7 @@ class _Case:
         )
         resized = (meta['image_shape']['height'], meta['image_shape']['width'])
         shape = (image.height, image.width)
-        inputs = LMMInputs(
-            ids, phrase_ids, grids, shape, resized, dict(tensors.tensors)
-        )
+        inputs = LMMInputs(ids, phrase_ids, grids, shape, resized, dict(tensors.tensors))
         gt_masks = arrays['gt_masks'].astype(bool)
         sample = GroundingSample(
             'recorded',
@@ -122,7 +120,9 @@ def _check_forward(folder: Path) -> Iterator[GoldenResult]:
         'pixel_values', inputs.tensors['pixel_values'][0], want['pixel_values'], rtol_of_max=1e-6
     )
     yield compare_exact('merged_mask_ids', inputs.phrase_ids, want['merged_mask_ids'])
-    trainable = {n for k in json.loads((folder / 'trainable.json').read_text()) for n in f_lmm_keys(k)}
+    trainable = {
+        n for k in json.loads((folder / 'trainable.json').read_text()) for n in f_lmm_keys(k)
+    }
     ours = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     yield compare_exact('trainable parameters', sorted(ours), sorted(trainable))
     with torch.no_grad():
@@ -142,19 +142,26 @@ def _check_stages(
     rows = torch.nonzero(inputs.phrase_ids >= 0).flatten()
     mixed = torch.einsum('l,tlc->tc', model.text_layer_weights.softmax(0), hidden)
     yield compare_array(
-        'mask_attentions', features[0].attention, want['mask_attentions'], rtol_of_max=_TOLERANCE['maps']
+        'mask_attentions',
+        features[0].attention,
+        want['mask_attentions'],
+        rtol_of_max=_TOLERANCE['maps'],
     )
     yield compare_array(
         'hidden_states', mixed, want['hidden_states'][rows.numpy()], rtol_of_max=_TOLERANCE['maps']
     )
     texts = model.text_embeds(features[0].hidden)
-    yield compare_array('text_embeds', torch.cat(texts), want['text_embeds'], rtol_of_max=_TOLERANCE['maps'])
+    yield compare_array(
+        'text_embeds', torch.cat(texts), want['text_embeds'], rtol_of_max=_TOLERANCE['maps']
+    )
     if 'unet_input' in want:
         prepared, _ = model.mask_head.prepare(features[0].attention[:1])
         yield compare_array(
             'unet_input', prepared[0, [0, -1]], want['unet_input'], rtol_of_max=_TOLERANCE['maps']
         )
-    yield compare_array('pred_masks', coarse[0], want['pred_masks'], rtol_of_max=_TOLERANCE['coarse'])
+    yield compare_array(
+        'pred_masks', coarse[0], want['pred_masks'], rtol_of_max=_TOLERANCE['coarse']
+    )
     refiner, pixels = model.mask_refiner, sample.refiner_pixels
     resized = tuple(pixels.shape[-2:])
     boxes = refiner.box_prompts(coarse[0], resized, inputs.image_shape)
@@ -166,13 +173,18 @@ def _check_stages(
         )
     embedding = refiner.encode_images([pixels])[0, ::4, ::8, ::8]
     yield compare_array(
-        'sam_image_embedding_sub', embedding, want['sam_image_embedding_sub'], rtol_of_max=_TOLERANCE['maps']
+        'sam_image_embedding_sub',
+        embedding,
+        want['sam_image_embedding_sub'],
+        rtol_of_max=_TOLERANCE['maps'],
     )
     low = refiner.low_res_masks([pixels], coarse, [texts], [inputs.image_shape])[0][:, ::4, ::4]
     yield compare_array(
         'sam_low_res_masks', low, want['sam_low_res_masks'], rtol_of_max=_TOLERANCE['refined']
     )
-    yield compare_array('sam_pred_masks', refined[0], want['sam_pred_masks'], rtol_of_max=_TOLERANCE['refined'])
+    yield compare_array(
+        'sam_pred_masks', refined[0], want['sam_pred_masks'], rtol_of_max=_TOLERANCE['refined']
+    )
 
 
 def _check_options(
@@ -195,12 +207,18 @@ def _check_options(
         setattr(owner, option, before)
         recorded = want[f'{name}_sam_pred_masks']
         yield compare_array(
-            f'{name}_sam_pred_masks', refined[0][: len(recorded)], recorded, rtol_of_max=_TOLERANCE['refined']
+            f'{name}_sam_pred_masks',
+            refined[0][: len(recorded)],
+            recorded,
+            rtol_of_max=_TOLERANCE['refined'],
         )
         if f'{name}_pred_masks' in want:
             recorded = want[f'{name}_pred_masks']
             yield compare_array(
-                f'{name}_pred_masks', coarse[0][: len(recorded)], recorded, rtol_of_max=_TOLERANCE['coarse']
+                f'{name}_pred_masks',
+                coarse[0][: len(recorded)],
+                recorded,
+                rtol_of_max=_TOLERANCE['coarse'],
             )
 
 
@@ -262,7 +280,9 @@ def _check_steps(
         sum(value for name, value in losses.items() if 'loss' in name).backward()
         norm = torch.nn.utils.clip_grad_norm_(trainable.values(), float('inf'))
         yield compare_array(
-            f'step{index + 1}.grad_norm', norm, step['grad_norm_before_clip'],
+            f'step{index + 1}.grad_norm',
+            norm,
+            step['grad_norm_before_clip'],
             rtol_of_max=1e-3 if index == 0 else 1e-2,
         )
         if index == 0:
@@ -291,4 +311,6 @@ def _check_norms(
     keys = [key for key in recorded if key not in ignored]
     ours = [float(tensors[f_lmm_keys(key)[0]].detach().double().norm()) for key in keys]
     want = np.array([recorded[key]['norm'] for key in keys])
-    return compare_array(f'{name}.norms', np.array(ours) / want, np.ones_like(want), rtol_of_max=1e-3)
+    return compare_array(
+        f'{name}.norms', np.array(ours) / want, np.ones_like(want), rtol_of_max=1e-3
+    )

@@ -85,9 +85,7 @@ def _unpack(packed: np.ndarray, record: dict) -> np.ndarray:
     return bits.reshape(count, height, width).astype(bool)
 
 
-def _check_sample(
-    name: str, prediction: GroundingPrediction, record: dict
-) -> list[GoldenResult]:
+def _check_sample(name: str, prediction: GroundingPrediction, record: dict) -> list[GoldenResult]:
     masks, gt_masks = prediction.pred_masks, prediction.sample.gt_masks
     intersection, union = F.intersection_and_union(masks, gt_masks)
     correct = F.correct_pixels(masks, gt_masks)
@@ -101,9 +99,7 @@ def _check_sample(
     ]
 
 
-def _check_refseg(
-    name: str, prediction: GroundingPrediction, record: dict
-) -> list[GoldenResult]:
+def _check_refseg(name: str, prediction: GroundingPrediction, record: dict) -> list[GoldenResult]:
     intersection, union = F.intersection_and_union(
         prediction.pred_masks, prediction.sample.gt_masks
     )

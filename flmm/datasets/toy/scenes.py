@@ -199,8 +199,7 @@ def _place_objects(
             x = float(rng.uniform(radius + 1, width - radius - 1))
             y = float(rng.uniform(radius + 1, height - radius - 1))
             if all(
-                np.hypot(x - o.center[0], y - o.center[1]) > radius + o.radius + gap
-                for o in placed
+                np.hypot(x - o.center[0], y - o.center[1]) > radius + o.radius + gap for o in placed
             ):
                 turn = {'square': 0.2, 'diamond': 0.1, 'cross': 0.25, 'triangle': 0.3}.get(shape, 3)
                 angle = float(rng.uniform(-turn, turn))

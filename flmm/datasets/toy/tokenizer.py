@@ -71,9 +71,7 @@ def train_bpe(corpus: Iterable[str], vocab_size: int = 4000) -> Tokenizer:
     words = sorted((w for w in learned if w not in SPECIAL_TOKENS), key=learned.get)
     vocab = {
         token: i
-        for i, token in enumerate(
-            [*SPECIAL_TOKENS, *(f'<0x{b:02X}>' for b in range(256)), *words]
-        )
+        for i, token in enumerate([*SPECIAL_TOKENS, *(f'<0x{b:02X}>' for b in range(256)), *words])
     }
     model = models.BPE(vocab=vocab, merges=merges, unk_token='<unk>', byte_fallback=True)
     tokenizer = _pipeline(model)

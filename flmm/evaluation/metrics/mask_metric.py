@@ -78,9 +78,7 @@ class MaskMetric(BaseMetric):
             'skipped samples': 'their phrases count as missed',
         }
 
-    def process(
-        self, data_batch: dict | None, data_samples: Sequence[GroundingPrediction]
-    ) -> None:
+    def process(self, data_batch: dict | None, data_samples: Sequence[GroundingPrediction]) -> None:
         """Append the entries of a batch.
 
         Args:

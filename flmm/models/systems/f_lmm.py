@@ -121,9 +121,7 @@ class FLMM(BaseModel):
         weights = (counts / counts.sum()).tolist()
         return {n: sum(w * v[n] for w, v in zip(weights, values)) for n in values[0]}
 
-    def _targets(
-        self, sample: GroundingSample, inputs: LMMInputs, kept: Sequence[int]
-    ) -> Tensor:
+    def _targets(self, sample: GroundingSample, inputs: LMMInputs, kept: Sequence[int]) -> Tensor:
         """Ground truth ``(P, H, W)`` of the kept phrases in the frame that ``targets_in`` names."""
         if sample.gt_masks is None:
             raise ValueError(

@@ -111,7 +111,9 @@ def test_a_second_build_does_nothing_and_the_same_seed_gives_the_same_files(toy_
     build_toy_world(tmp_path / 'again', SETTINGS, quiet=True)
     for path in toy_root.rglob('*'):
         if path.is_file():
-            assert path.read_bytes() == (tmp_path / 'again' / path.relative_to(toy_root)).read_bytes()
+            assert (
+                path.read_bytes() == (tmp_path / 'again' / path.relative_to(toy_root)).read_bytes()
+            )
 
 
 def test_a_folder_with_something_else_is_not_replaced(tmp_path):

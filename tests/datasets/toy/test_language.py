@@ -48,9 +48,7 @@ def test_answers_are_true():
                 assert answer in {item.color for item in scene.objects}
             if request.startswith('Is there a') and answer == 'yes':
                 words = request[:-1].split()
-                assert any(
-                    o.color in words or o.shape in words for o in scene.objects
-                )
+                assert any(o.color in words or o.shape in words for o in scene.objects)
 
 
 def test_conversation_is_deterministic_and_starts_with_a_description():

@@ -21,9 +21,7 @@ def skipped(sample_id, *masks):
 
 def test_phrases_of_skipped_samples_count_as_missed(make_prediction):
     metric = RESMetric()
-    metric.process(
-        {'skipped': [skipped('b', SQUARE)]}, [make_prediction('a', ['11'], ['11'])]
-    )
+    metric.process({'skipped': [skipped('b', SQUARE)]}, [make_prediction('a', ['11'], ['11'])])
     scores = metric.evaluate(2)
     # IoUs 1 and 0; areas 2 / (2 + 6).
     assert scores['res/miou'] == approx(50.0)
@@ -81,11 +79,20 @@ def test_a_metric_starts_anew_after_evaluate(make_prediction):
 
 
 def test_entries_are_small_plain_json(make_prediction):
-    entry = mask_entry(make_prediction('a', ['110'], ['011']).sample, make_prediction(
-        'a', ['110'], ['011']).pred_masks)
+    entry = mask_entry(
+        make_prediction('a', ['110'], ['011']).sample,
+        make_prediction('a', ['110'], ['011']).pred_masks,
+    )
     assert json.loads(json.dumps(entry)) == {
-        'id': 'a', 'skipped': '', 'intersection': [1], 'union': [3], 'correct': [1],
-        'pixels': [3], 'gt_area': [2], 'plural': [False], 'isthing': [True],
+        'id': 'a',
+        'skipped': '',
+        'intersection': [1],
+        'union': [3],
+        'correct': [1],
+        'pixels': [3],
+        'gt_area': [2],
+        'plural': [False],
+        'isthing': [True],
     }
 
 

@@ -224,9 +224,13 @@ def test_each_cell_comes_from_the_pixels_that_its_grid_says(
 def read_embeddings(lmm, inputs):
     """What the language model reads: ``(T, C)``, image features in their places."""
     seen = []
-    hook = lmm.decoder().layers[0].register_forward_pre_hook(
-        lambda _module, args, kwargs: seen.append(args[0] if args else kwargs['hidden_states']),
-        with_kwargs=True,
+    hook = (
+        lmm.decoder()
+        .layers[0]
+        .register_forward_pre_hook(
+            lambda _module, args, kwargs: seen.append(args[0] if args else kwargs['hidden_states']),
+            with_kwargs=True,
+        )
     )
     features(lmm, [inputs])
     hook.remove()

@@ -19,7 +19,9 @@ def test_an_image_that_fills_its_box_is_left_alone():
 
 def test_padding_above_and_below_is_cut_off():
     # 40 x 80 pixels in a square of 80: 20 pixels above are 2 of 8 rows, the image has 4.
-    assert torch.equal(cut_to_image(numbered(8, 8), (0, -20, 80, 60), (40, 80)), numbered(8, 8)[:, 2:6])
+    assert torch.equal(
+        cut_to_image(numbered(8, 8), (0, -20, 80, 60), (40, 80)), numbered(8, 8)[:, 2:6]
+    )
 
 
 def test_padding_left_and_right_is_cut_off():

@@ -28,7 +28,9 @@ def coarse(count, height=8, width=6, seed=1):
 
 
 def words(*lengths, seed=2):
-    return [torch.randn(length, 32, generator=generator(seed + i)) for i, length in enumerate(lengths)]
+    return [
+        torch.randn(length, 32, generator=generator(seed + i)) for i, length in enumerate(lengths)
+    ]
 
 
 def refine(refiner, *arguments):
@@ -194,7 +196,9 @@ def test_postprocessing_cuts_the_padding_off_before_resizing(refiner):
 
 def test_every_norm_of_the_decoder_has_the_epsilon_of_the_release(refiner):
     norms = [
-        m for m in refiner.sam.mask_decoder.transformer.modules() if isinstance(m, torch.nn.LayerNorm)
+        m
+        for m in refiner.sam.mask_decoder.transformer.modules()
+        if isinstance(m, torch.nn.LayerNorm)
     ]
     assert norms and {norm.eps for norm in norms} == {1e-5}
 
