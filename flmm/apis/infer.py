@@ -42,14 +42,14 @@ def ground_files(
     inferencer = GroundingInferencer(load_config(config, cfg_options), checkpoint, device)
     out_dir.mkdir(parents=True, exist_ok=True)
     predictions = []
-    for image, name in zip(images, distinct_names(images)):
+    for image, name in zip(images, distinct_names(images), strict=True):
         prediction = inferencer(image, text, max_new_tokens=max_new_tokens)
         picture = out_dir / f'{name}_grounded.png'
         draw_prediction(prediction, side=512).save(picture)
         write_json(picture.with_suffix('.json'), describe_prediction(prediction))
         print(f'{image}: {prediction.text!r}')
         for phrase, mask, score in zip(
-            prediction.sample.phrases, prediction.pred_masks, prediction.scores
+            prediction.sample.phrases, prediction.pred_masks, prediction.scores, strict=True
         ):
             share = 100 * float(mask.float().mean())
             print(f'  {phrase.text!r}: {share:.1f} % of the image, score {float(score):.2f}')
@@ -89,6 +89,8 @@ def describe_prediction(prediction: GroundingPrediction) -> dict:
                 'score': round(float(score), 4),
                 'mask': encode_rle(mask.numpy()),
             }
-            for phrase, mask, score in zip(sample.phrases, prediction.pred_masks, prediction.scores)
+            for phrase, mask, score in zip(
+                sample.phrases, prediction.pred_masks, prediction.scores, strict=True
+            )
         ],
     }

@@ -8,6 +8,7 @@ nothing to do when it is complete.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -223,6 +224,6 @@ def _short(line: str) -> str:
     """From mmengine's log line the step, the time left and the losses."""
     text = line[line.index('Iter(train)') :].split()
     keep = ('loss:', 'aiou:', 'sam_aiou:')
-    values = [f'{a} {b}' for a, b in zip(text, text[1:]) if a in keep]
-    eta = next((f'eta {b}' for a, b in zip(text, text[1:]) if a == 'eta:'), '')
+    values = [f'{a} {b}' for a, b in itertools.pairwise(text) if a in keep]
+    eta = next((f'eta {b}' for a, b in itertools.pairwise(text) if a == 'eta:'), '')
     return ' '.join([' '.join(text[1:3]), eta, *values])

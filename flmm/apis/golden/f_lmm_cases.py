@@ -86,7 +86,7 @@ class _Case:
         )
         grids = tuple(
             ImageGrid(positions, view.box_xyxy)
-            for positions, view in zip(tensors.positions(start), tensors.grids)
+            for positions, view in zip(tensors.positions(start), tensors.grids, strict=True)
         )
         resized = (meta['image_shape']['height'], meta['image_shape']['width'])
         shape = (image.height, image.width)
@@ -238,7 +238,7 @@ def _check_training(folder: Path) -> Iterator[GoldenResult]:
             'loss_sample2': [second],
             'loss_batch_of_both': [sample, second],
         }.items():
-            losses = case.model.loss(*map(list, zip(*pairs)))
+            losses = case.model.loss(*map(list, zip(*pairs, strict=True)))
             for key, value in record[name].items():
                 yield compare_array(f'{name}.{key}', losses[key], value, **_loss_tolerance(key))
     yield from _check_steps(case.model, sample, record, arrays)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-SHAPES = ('circle', 'square', 'triangle', 'star', 'ring', 'cross', 'diamond')
+SHAPES = ('circle', 'square', 'triangle', 'star', 'ring', 'cross')
 COLORS = {
     'red': (214, 40, 40),
     'green': (30, 160, 60),
@@ -35,7 +35,7 @@ STUFF = {**UPPER_STUFF, **LOWER_STUFF}
 
 # Width, height in pixels: some square, some wide, some tall.
 _CANVASES = ((128, 128), (128, 96), (96, 128), (144, 112), (112, 112))
-_RADIUS = {'small': (9.0, 11.5), 'large': (17.0, 22.0)}
+_RADIUS = {'small': (11.0, 13.5), 'large': (20.0, 25.0)}
 _MIN_VISIBLE = 0.6
 _SUPERSAMPLING = 4
 
@@ -166,7 +166,7 @@ def _choose_attributes(rng: np.random.Generator) -> list[tuple[str, str, str, st
     if rng.random() < 0.4:  # a group of equals
         equal = _random_attributes(rng, colors)
         chosen += [equal] * int(rng.integers(2, 4))
-    total = int(rng.integers(3, 7)) if len(chosen) < 3 else int(rng.integers(5, 8))
+    total = int(rng.integers(3, 6)) if len(chosen) < 3 else int(rng.integers(4, 7))
     while len(chosen) < total:
         item = _random_attributes(rng, colors)
         if chosen and rng.random() < 0.6:
@@ -201,7 +201,7 @@ def _place_objects(
             if all(
                 np.hypot(x - o.center[0], y - o.center[1]) > radius + o.radius + gap for o in placed
             ):
-                turn = {'square': 0.2, 'diamond': 0.1, 'cross': 0.25, 'triangle': 0.3}.get(shape, 3)
+                turn = {'square': 0.2, 'cross': 0.25, 'triangle': 0.3}.get(shape, 3)
                 angle = float(rng.uniform(-turn, turn))
                 placed.append(ToyObject(shape, color, size, texture, (x, y), radius, angle))
                 break
@@ -215,8 +215,6 @@ def _outline(item: ToyObject) -> np.ndarray:
         points = np.stack([np.cos(t), np.sin(t)], 1)
     elif item.shape == 'square':
         points = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.82
-    elif item.shape == 'diamond':
-        points = np.array([[0, -1.0], [0.72, 0], [0, 1], [-0.72, 0]])
     elif item.shape == 'triangle':
         points = np.array([[0, -0.95], [0.98, 0.75], [-0.98, 0.75]])
     elif item.shape == 'star':

@@ -120,7 +120,10 @@ class HFLMM(BaseLMM):
             raise ValueError('phrase_features needs at least one phrase token in every sample.')
         if not all(sample.grids for sample in inputs):
             raise ValueError('phrase_features needs an image in every sample.')
-        rows = [_compact(sample.phrase_ids, indices) for sample, indices in zip(inputs, kept)]
+        rows = [
+            _compact(sample.phrase_ids, indices)
+            for sample, indices in zip(inputs, kept, strict=True)
+        ]
         phrase_ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
         columns = [torch.cat([g.positions.flatten() for g in s.grids]) for s in inputs]
         capture = RowCapture(phrase_ids.to(self.device), columns, self.merge)
@@ -199,7 +202,9 @@ class HFLMM(BaseLMM):
         """Cut ``(P, L, A, N)`` into grids and resize all to the finest: ``(P, K, h, w)``."""
         finest = grids[-1].shape
         views = []
-        for piece, grid in zip(maps.split([g.positions.numel() for g in grids], dim=-1), grids):
+        for piece, grid in zip(
+            maps.split([g.positions.numel() for g in grids], dim=-1), grids, strict=True
+        ):
             view = piece.reshape(*piece.shape[:3], *grid.shape)
             if grid.shape != finest:
                 flat = F.interpolate(view.flatten(0, 1), size=finest, mode='bilinear')

@@ -130,7 +130,7 @@ class SAMRefiner(nn.Module):
         low_res = self.low_res_masks(pixels, coarse_logits, text_embeds, image_shapes)
         return [
             self.postprocess(masks, tuple(image.shape[-2:]), shape)
-            for masks, image, shape in zip(low_res, pixels, image_shapes)
+            for masks, image, shape in zip(low_res, pixels, image_shapes, strict=True)
         ]
 
     def low_res_masks(
@@ -208,7 +208,7 @@ class SAMRefiner(nn.Module):
                     boxes[chunk],
                     text,
                 )
-                for i, mask in zip(chunk, out):
+                for i, mask in zip(chunk, out, strict=True):
                     masks[i] = mask
         return torch.stack(masks)
 

@@ -109,7 +109,7 @@ class FLMM(BaseModel):
         inputs, samples = [inputs[i] for i in usable], [samples[i] for i in usable]
         features, coarse, refined = self.masks(inputs, samples)
         values = []
-        for i, (feature, sample) in enumerate(zip(features, samples)):
+        for i, (feature, sample) in enumerate(zip(features, samples, strict=True)):
             gt_masks = self._targets(sample, inputs[i], feature.phrase_indices)
             gt_masks = gt_masks.to(coarse[i].device)
             one = self.mask_loss(coarse[i], gt_masks)
@@ -119,7 +119,7 @@ class FLMM(BaseModel):
             values.append(one)
         counts = torch.tensor([float(len(f.phrase_indices)) for f in features])
         weights = (counts / counts.sum()).tolist()
-        return {n: sum(w * v[n] for w, v in zip(weights, values)) for n in values[0]}
+        return {n: sum(w * v[n] for w, v in zip(weights, values, strict=True)) for n in values[0]}
 
     def _targets(self, sample: GroundingSample, inputs: LMMInputs, kept: Sequence[int]) -> Tensor:
         """Ground truth ``(P, H, W)`` of the kept phrases in the frame that ``targets_in`` names."""
@@ -204,7 +204,9 @@ class FLMM(BaseModel):
         for size in dict.fromkeys(sizes):
             members = [i for i, own in enumerate(sizes) if own == size]
             out = self.mask_head(torch.cat([features[i].attention for i in members]))
-            for i, part in zip(members, out.split([len(features[i].attention) for i in members])):
+            for i, part in zip(
+                members, out.split([len(features[i].attention) for i in members]), strict=True
+            ):
                 logits[i] = cut_to_image(part, features[i].grid.box_xyxy, inputs[i].image_shape)
         return logits
 
