@@ -1,4 +1,4 @@
-"""Stage 2 of the tiny LLaVA: its visual tokens come near the words for what they show.
+"""Stage 1 of the tiny LLaVA: its visual tokens come near the words for what they show.
 
 Run it with ``python tools/retrain_tiny.py llava``, which also writes the data and the
 untrained model that this config names, and the model card afterwards.
@@ -14,19 +14,17 @@ from flmm.engine.hooks.export_hook import ExportHook
 from flmm.models.systems.vision_align import VisionAlign
 
 with read_base():
-    from .._base_.datasets.toy_patches import train_dataloader
+    from .._base_.datasets.toy_patches import train_dataloader, untrained
 
 work_dir = 'work_dirs/tiny_llava_align'
-max_iters = 150
-# The cosine is cut before its flat end.
-cosine_iters = 150
-warmup = 20
+max_iters = 900
+warmup = 60
 
-model = dict(type=VisionAlign, pretrained='work_dirs/tiny_llava_tower/export', autocast=True)
+model = dict(type=VisionAlign, pretrained=untrained, autocast=True)
 
 optim_wrapper = dict(
     type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
@@ -36,8 +34,8 @@ param_scheduler = [
         eta_min=1e-5,
         by_epoch=False,
         begin=warmup,
-        T_max=cosine_iters - warmup,
-        end=cosine_iters,
+        T_max=max_iters - warmup,
+        end=max_iters,
     ),
 ]
 train_cfg = dict(type=IterBasedTrainLoop, max_iters=max_iters)
@@ -52,6 +50,6 @@ default_hooks = dict(
     checkpoint=None,
     sampler_seed=None,
 )
-custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=50)]
+custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=100)]
 log_processor = dict(by_epoch=False, window_size=50)
 randomness = dict(seed=0)

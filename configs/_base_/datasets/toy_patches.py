@@ -8,7 +8,7 @@ from flmm.datasets.toy.patches import ToyPatches
 untrained = 'work_dirs/tiny_llava/untrained'
 
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=1,
     persistent_workers=True,
     drop_last=True,

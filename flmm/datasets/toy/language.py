@@ -111,7 +111,7 @@ def _describe(rng: np.random.Generator, scene: ToyScene, group: tuple[int, ...])
 
 
 def _relate(rng: np.random.Generator, scene: ToyScene, index: int) -> list[Utterance]:
-    """ "above the sand"-like continuation about the ground or another object."""
+    """A continuation such as "above the sand", about the ground or another object."""
     others = [i for i in range(len(scene.objects)) if i != index]
     if others and rng.random() < 0.6:
         other = others[int(rng.integers(len(others)))]

@@ -1,4 +1,4 @@
-"""Bring the visual tokens of an LMM near the words for what they show."""
+"""Teach an LMM's eyes: each visual token comes near the words for what it shows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from flmm.datasets.toy.language import BOARD, square_name
 from flmm.datasets.toy.patches import KINDS
-from flmm.datasets.toy.scenes import COLORS, SIZES, TEXTURES
+from flmm.datasets.toy.scenes import COLORS, SHAPES, SIZES, TEXTURES
 from flmm.registry import MODELS
 
 _GROUPS = (KINDS, tuple(COLORS), SIZES, TEXTURES)
+# Objects cover few patches, and their shape is the hardest to see.
+_SHAPE_WEIGHT = 3.0
 
 
 @MODELS.register_module()
@@ -73,10 +75,16 @@ class VisionAlign(BaseModel):
         for k, ids in enumerate(self.word_ids):
             name = ('kind', 'color', 'size', 'texture', 'square')[k]
             keep = labels[..., k] >= 0
+            target = labels[..., k][keep]
             logits = self.log_scales[k].exp() * tokens[keep] @ words[ids].T
-            results[f'loss_{name}'] = F.cross_entropy(logits, labels[..., k][keep])
-            right = logits.detach().argmax(-1) == labels[..., k][keep]
-            results[f'accuracy_{name}'] = right.float().mean()
+            loss = F.cross_entropy(logits, target, reduction='none')
+            right = (logits.detach().argmax(-1) == target).float()
+            results[f'loss_{name}'] = loss.mean()
+            results[f'accuracy_{name}'] = right.mean()
+            if name == 'kind':
+                shape = target < len(SHAPES)
+                results['loss_shape'] = _SHAPE_WEIGHT * loss[shape].mean()
+                results['accuracy_shape'] = right[shape].mean()
         return results
 
     def export(self, folder: str) -> None:
