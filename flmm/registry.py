@@ -49,3 +49,27 @@ VISUALIZERS = Registry(
     scope='flmm',
     locations=['flmm.visualization'],
 )
+
+# Nothing of flmm's own is in these yet; without a child, mmengine warns at every build that it
+# cannot find the scope ``flmm``.
+OPTIMIZERS, OPTIM_WRAPPERS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS = (
+    Registry(parent.name, parent=parent, scope='flmm')
+    for parent in (
+        mmengine_registry.OPTIMIZERS,
+        mmengine_registry.OPTIM_WRAPPERS,
+        mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS,
+        mmengine_registry.PARAM_SCHEDULERS,
+    )
+)
+DATA_SAMPLERS, FUNCTIONS, EVALUATOR, LOG_PROCESSORS, VISBACKENDS, MODEL_WRAPPERS, STRATEGIES = (
+    Registry(parent.name, parent=parent, scope='flmm')
+    for parent in (
+        mmengine_registry.DATA_SAMPLERS,
+        mmengine_registry.FUNCTIONS,
+        mmengine_registry.EVALUATOR,
+        mmengine_registry.LOG_PROCESSORS,
+        mmengine_registry.VISBACKENDS,
+        mmengine_registry.MODEL_WRAPPERS,
+        mmengine_registry.STRATEGIES,
+    )
+)

@@ -28,7 +28,6 @@ ALLOCATOR = {
 }
 STAGES = {
     'llava': (
-        'configs/toy/tiny_llava_tower.py',
         'configs/toy/tiny_llava_align.py',
         'configs/toy/tiny_llava_point.py',
         'configs/toy/tiny_llava.py',

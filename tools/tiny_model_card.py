@@ -25,11 +25,11 @@ lists of referring expressions, whose phrases are now and then followed by squar
 that the object covers), `What can be seen in this picture?` (captions), `Where is ...?`,
 `What is on some squares?`, and short questions.
 
-Four stages: the vision tower alone learns to name what each patch shows; tower, projector and word
-embeddings are aligned (a patch lies near the words for what it shows and for its square); the LLM learns
-to name squares of what a phrase refers to; then it is trained on 12 000 whole conversations in LLaVA's
-json format. The first two stand for the pretrained CLIP tower and the alignment stage of real LLaVA
-models; the others use the language loss only. No attention map was ever supervised.
+Three stages: vision tower, projector and word embeddings are aligned (a patch lies near the words for
+what it shows and for its square); the LLM learns to name squares of what a phrase refers to; then it is
+trained on 12 000 whole conversations in LLaVA's json format. The first stands for the pretrained CLIP
+tower and the alignment stage of real LLaVA models; the others use the language loss only. No attention
+map was ever supervised.
 
 The untrained control is the same `config.json` with random weights:
 `LlavaForConditionalGeneration(tiny_llava_config(tokenizer))` under a fixed seed, as

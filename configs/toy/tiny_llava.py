@@ -1,11 +1,10 @@
-"""Stage 4 of the tiny LLaVA that ships in checkpoints/tiny_llava: all of it learns to talk.
+"""Stage 3 of the tiny LLaVA that ships in checkpoints/tiny_llava: it learns to talk.
 
-Stages 1 and 2 (``tiny_llava_tower.py``, ``tiny_llava_align.py``) stand for the
-pretrained CLIP tower and the aligned projector of real LLaVA models; in stage 3
-(``tiny_llava_point.py``) it learned to point.
+Stage 1 (``tiny_llava_align.py``) stands for the pretrained CLIP tower and the aligned
+projector of real LLaVA models; in stage 2 (``tiny_llava_point.py``) it learned to point.
 
 Run it with ``python tools/retrain_tiny.py llava``, which also writes the data and the
-untrained model that this config names, and the model card afterwards.
+untrained model, runs the other stages, and writes the model card afterwards.
 """
 
 from mmengine.config import read_base
@@ -21,7 +20,7 @@ with read_base():
     from .._base_.datasets.toy_talk import train_dataloader
 
 work_dir = 'work_dirs/tiny_llava'
-max_iters = 3000
+max_iters = 1500
 warmup = 60
 
 # Small batches: leaving plateaus takes steps rather than samples.

@@ -17,7 +17,7 @@ with read_base():
     from .._base_.datasets.toy_patches import train_dataloader, untrained
 
 work_dir = 'work_dirs/tiny_llava_align'
-max_iters = 900
+max_iters = 800
 warmup = 60
 
 model = dict(type=VisionAlign, pretrained=untrained, autocast=True)

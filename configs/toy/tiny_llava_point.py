@@ -1,4 +1,4 @@
-"""Stage 3 of the tiny LLaVA: its LLM learns to point.
+"""Stage 2 of the tiny LLaVA: its LLM learns to point.
 
 Only the turns whose answers name squares of the picture.
 
@@ -18,9 +18,11 @@ with read_base():
     from .._base_.datasets.toy_talk import train_dataloader
 
 work_dir = 'work_dirs/tiny_llava_point'
-max_iters = 400
-warmup = 30
+max_iters = 700
+warmup = 50
 
+# Small batches: leaving plateaus takes steps rather than samples.
+train_dataloader.update(batch_size=8)
 train_dataloader.dataset.update(answer_pattern=r'(\b[A-L]\d+\b.*){3}', max_turns=2)
 model = dict(
     type=LMMFineTune,
@@ -31,7 +33,7 @@ model = dict(
 
 optim_wrapper = dict(
     type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    optimizer=dict(type=AdamW, lr=1.2e-3, betas=(0.9, 0.98), weight_decay=0.02),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
@@ -57,6 +59,6 @@ default_hooks = dict(
     checkpoint=None,
     sampler_seed=None,
 )
-custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=100)]
+custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=200)]
 log_processor = dict(by_epoch=False, window_size=50)
 randomness = dict(seed=0)

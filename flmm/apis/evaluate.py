@@ -106,7 +106,7 @@ def _build_runner(
         env_cfg=cfg.get('env_cfg', dict(dist_cfg=dict(backend='nccl'))),
         log_level=cfg.get('log_level', 'INFO'),
         randomness=cfg.get('randomness', dict(seed=0)),
-        default_scope=cfg.get('default_scope', 'mmengine'),
+        default_scope=cfg.get('default_scope', 'flmm'),
         experiment_name=f'{name}_test',
         cfg=cfg,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from PIL import Image
 
 from flmm.datasets.collate import grounding_collate
@@ -43,6 +44,8 @@ class GroundingInferencer:
         device: str | None = None,
     ) -> None:
         self.config = config if isinstance(config, Config) else Config.fromfile(config)
+        # Another runner in this process may have left its own scope as the default.
+        init_default_scope('flmm')
         self.model = MODELS.build(self.config.model)
         if checkpoint is not None:
             load_trainable(self.model, checkpoint)

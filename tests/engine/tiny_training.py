@@ -24,7 +24,8 @@ class TinyModel(BaseModel):
         generator = torch.Generator().manual_seed(0)
         self.frozen = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
         self.frozen.requires_grad_(False)
-        self.head = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        # The other way round the bias would have no gradient but rounding noise.
+        self.head = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 4))
         for parameter in self.parameters():
             parameter.data.copy_(torch.rand(parameter.shape, generator=generator))
         self.fail_at = fail_at

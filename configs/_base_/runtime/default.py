@@ -9,6 +9,7 @@ from flmm.engine.loops import MultiTaskTestLoop
 from flmm.engine.runner import FLMMRunner
 
 runner_type = FLMMRunner
+default_scope = 'flmm'
 test_cfg = dict(type=MultiTaskTestLoop)
 default_hooks = dict(
     timer=dict(type=IterTimerHook),

@@ -41,7 +41,11 @@ class ToyPatches(Dataset):
         return self.num_scenes
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """Return ``pixel_values (3, H, W)``, ``labels (grid^2, 4)`` and ``offsets (grid^2, 2)``.
+        """Return one scene, N = grid^2.
+
+        Returns:
+            ``pixel_values (3, H, W)``, ``labels (N, 4)``, ``offsets (N, 2)`` and
+            ``patterns (N, 16)``: where in 4 x 4 parts of the patch an object is.
 
         Labels are -100 where they make no sense (padding; the colour of the
         sky). Offsets lead to the object's centre, in sides of the square; NaN
@@ -55,6 +59,7 @@ class ToyPatches(Dataset):
             'pixel_values': pixels,
             'labels': torch.from_numpy(labels),
             'offsets': torch.from_numpy(offsets),
+            'patterns': torch.from_numpy(patch_patterns(scene, self.grid)),
         }
 
 
@@ -66,23 +71,34 @@ def patch_labels(scene: ToyScene, grid: int) -> tuple[np.ndarray, np.ndarray]:
     """
     side = max(scene.height, scene.width)
     top, left = (side - scene.height) // 2, (side - scene.width) // 2
+    centers = (np.arange(grid) + 0.5) * side / grid
+    y, x = np.meshgrid(centers - top, centers - left, indexing='ij')
+    inside = (y >= 0) & (y < scene.height) & (x >= 0) & (x < scene.width)
+    seen = np.full((grid, grid), -100)
+    seen[inside] = scene.label_map[y[inside].astype(int), x[inside].astype(int)]
     labels = np.full((grid, grid, len(LABELS)), -100, np.int64)
     offsets = np.full((grid, grid, 2), np.nan, np.float32)
-    centers = (np.arange(grid) + 0.5) * side / grid
-    for row, y in enumerate(centers - top):
-        for column, x in enumerate(centers - left):
-            if not (0 <= y < scene.height and 0 <= x < scene.width):
-                continue
-            label = int(scene.label_map[int(y), int(x)])
-            if label < 0:
-                labels[row, column, 0] = KINDS.index(scene.stuff[-1 - label])
-                continue
-            item = scene.objects[label]
-            labels[row, column] = (
-                KINDS.index(item.shape),
-                list(COLORS).index(item.color),
-                SIZES.index(item.size),
-                TEXTURES.index(item.texture),
-            )
-            offsets[row, column] = (item.center[0] - x) / side, (item.center[1] - y) / side
+    for j, name in enumerate(scene.stuff):
+        labels[seen == -1 - j, 0] = KINDS.index(name)
+    for i, item in enumerate(scene.objects):
+        mine = seen == i
+        labels[mine] = (
+            KINDS.index(item.shape),
+            list(COLORS).index(item.color),
+            SIZES.index(item.size),
+            TEXTURES.index(item.texture),
+        )
+        away = np.stack([item.center[0] - x[mine], item.center[1] - y[mine]], axis=-1)
+        offsets[mine] = away / side
     return labels.reshape(-1, len(LABELS)), offsets.reshape(-1, 2)
+
+
+def patch_patterns(scene: ToyScene, grid: int, parts: int = 4) -> np.ndarray:
+    """Where in each patch an object is, (grid^2, parts^2) float32 of 0 and 1."""
+    side = max(scene.height, scene.width)
+    top, left = (side - scene.height) // 2, (side - scene.width) // 2
+    square = np.zeros((side, side), bool)
+    square[top : top + scene.height, left : left + scene.width] = scene.label_map >= 0
+    points = ((np.arange(grid * parts) + 0.5) * side / (grid * parts)).astype(int)
+    fine = square[np.ix_(points, points)].reshape(grid, parts, grid, parts)
+    return fine.transpose(0, 2, 1, 3).reshape(grid * grid, parts * parts).astype(np.float32)

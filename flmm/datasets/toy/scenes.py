@@ -34,8 +34,9 @@ LOWER_STUFF = {
 STUFF = {**UPPER_STUFF, **LOWER_STUFF}
 
 # Width, height in pixels: some square, some wide, some tall.
-_CANVASES = ((128, 128), (128, 96), (96, 128), (144, 112), (112, 112))
-_RADIUS = {'small': (11.0, 13.5), 'large': (20.0, 25.0)}
+_CANVASES = ((128, 128), (128, 96), (96, 128), (128, 112), (112, 128))
+_RADIUS = {'small': (11.5, 12.5), 'large': (21.0, 23.0)}
+_TURN = 0.08  # radians
 _MIN_VISIBLE = 0.6
 _SUPERSAMPLING = 4
 
@@ -143,7 +144,7 @@ def sample_scene(*seed: int) -> ToyScene:
         image = image * (1 - alpha[..., None]) + paint * alpha[..., None]
         label_map[alpha > 0.5] = len(kept)
         kept.append(item)
-    noise = rng.normal(0, 3.0, (height, width, 1))
+    noise = rng.normal(0, 2.0, (height, width, 1))
     image = np.clip(image + noise, 0, 255).astype(np.uint8)
     scene = ToyScene(tuple(int(s) for s in seed), image, label_map, kept, stuff)
     _complete_graph(scene)
@@ -201,8 +202,7 @@ def _place_objects(
             if all(
                 np.hypot(x - o.center[0], y - o.center[1]) > radius + o.radius + gap for o in placed
             ):
-                turn = {'square': 0.2, 'cross': 0.25, 'triangle': 0.3}.get(shape, 3)
-                angle = float(rng.uniform(-turn, turn))
+                angle = float(rng.uniform(-_TURN, _TURN))
                 placed.append(ToyObject(shape, color, size, texture, (x, y), radius, angle))
                 break
     return placed
@@ -256,13 +256,13 @@ def _texture(rng: np.random.Generator, item: ToyObject, width: int, height: int)
     paint = np.broadcast_to(color, (height, width, 3)).copy()
     ys, xs = np.mgrid[:height, :width]
     if item.texture == 'striped':
-        mask = ((xs + ys - int(sum(item.center))) % 7) < 3
+        mask = ((xs + ys - int(sum(item.center))) % 8) < 4
     elif item.texture == 'dotted':
         dx, dy = (xs - int(item.center[0])) % 7 - 3, (ys - int(item.center[1])) % 7 - 3
         mask = dx * dx + dy * dy <= 4
     else:
         return paint
-    paint[mask] = color * 0.35
+    paint[mask] = color * 0.6
     return paint
 
 
@@ -286,16 +286,16 @@ def _stuff_paint(rng: np.random.Generator, name: str, width: int, height: int) -
     color = np.array(STUFF[name], float) + rng.uniform(-10, 10, 3)
     ys, xs = np.mgrid[:height, :width]
     if name == 'grass':
-        grain = rng.normal(0, 14, (height // 3 + 1, width))
+        grain = rng.normal(0, 7, (height // 3 + 1, width))
         light = np.repeat(grain, 3, 0)[:height]
     elif name == 'sand':
-        light = -30.0 * (rng.random((height, width)) < 0.06)
+        light = -18.0 * (rng.random((height, width)) < 0.06)
     elif name == 'water':
-        light = 14 * np.sin(ys / 2.2 + 1.5 * np.sin(xs / 9 + rng.uniform(0, 6)))
+        light = 7 * np.sin(ys / 2.2 + 1.5 * np.sin(xs / 9 + rng.uniform(0, 6)))
     elif name == 'wall':
-        light = -22.0 * ((ys % 10 == 0) | ((xs + 8 * (ys // 10 % 2)) % 16 == 0))
+        light = -12.0 * ((ys % 10 == 0) | ((xs + 8 * (ys // 10 % 2)) % 16 == 0))
     elif name == 'road':
-        light = rng.normal(0, 6, (height, width))
+        light = rng.normal(0, 4, (height, width))
     else:  # sky
         light = 14.0 * (ys / height)
     return color + light[..., None]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
@@ -14,6 +16,7 @@ from transformers import (
     LlavaProcessor,
     PreTrainedTokenizerFast,
 )
+from transformers.models.clip.modeling_clip import CLIPEncoderLayer, CLIPVisionEmbeddings
 
 
 def tiny_llava_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
@@ -57,33 +60,64 @@ def tiny_llava_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
 
 
 @torch.no_grad()
-def init_attention_to_copy(model: LlavaForConditionalGeneration, output_gain: float = 0.1) -> None:
-    """Let every head of the LLM begin by attending to its like and copying it.
+def init_attention_to_copy(
+    attentions: list[nn.Module], heads: int, gains: tuple[float, float], output_gain: float
+) -> None:
+    """Let every head begin by attending to its like and copying it.
 
     Queries and keys of a head start as one random projection, values and
     outputs as another and its transpose ("mimetic initialization", arXiv
-    2305.09828, without its position part). From independent random matrices
-    a model this small stays for an hour on the plateau where it neither looks
-    nor copies.
+    2305.09828). From independent random matrices a model this small stays for
+    an hour on the plateau where it neither looks nor copies.
 
     Args:
-        model: Changed in place.
+        attentions: Attention modules with ``q_proj``, ``k_proj``, ``v_proj``
+            and ``o_proj`` or ``out_proj``; changed in place.
+        heads: How many heads each has.
+        gains: Sharpness of the first and of the last head of a layer.
         output_gain: Size of what a head adds, relative to what it reads.
     """
-    config = model.config.text_config
-    heads, size = config.num_attention_heads, config.head_dim
-    for layer in model.model.language_model.layers:
-        attention = layer.self_attn
+    for attention in attentions:
+        out = attention.o_proj if hasattr(attention, 'o_proj') else attention.out_proj
+        channels, size = attention.q_proj.in_features, attention.q_proj.out_features // heads
         for head in range(heads):
-            look = torch.linalg.qr(torch.randn(config.hidden_size, size))[0].T
-            copy = torch.linalg.qr(torch.randn(config.hidden_size, size))[0].T
+            look = torch.linalg.qr(torch.randn(channels, size))[0].T
+            copy = torch.linalg.qr(torch.randn(channels, size))[0].T
             rows = slice(head * size, (head + 1) * size)
-            # From blurred to sharp over the heads of a layer.
-            gain = (0.3 + 1.2 * head / (heads - 1)) ** 0.5
+            gain = (gains[0] + (gains[1] - gains[0]) * head / (heads - 1)) ** 0.5
             attention.q_proj.weight[rows] = gain * look
             attention.k_proj.weight[rows] = gain * look
             attention.v_proj.weight[rows] = copy
-            attention.o_proj.weight[:, rows] = output_gain * copy.T
+            out.weight[:, rows] = output_gain * copy.T
+
+
+def sine_positions(grid: int, channels: int, amplitude: float = 0.4) -> Tensor:
+    """Positions (grid^2, channels) of which near ones are alike: attention starts local."""
+    count = channels // 4
+    wavelengths = torch.logspace(math.log10(4), math.log10(4 * grid), count)
+    angles = 2 * math.pi * torch.arange(grid)[:, None] / wavelengths
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
+    rows = waves[:, None].expand(-1, grid, -1)
+    columns = waves[None].expand(grid, -1, -1)
+    return amplitude * torch.cat([rows, columns], dim=-1).flatten(0, 1)
+
+
+@torch.no_grad()
+def _init(model: LlavaForConditionalGeneration) -> None:
+    text, vision = model.config.text_config, model.config.vision_config
+    layers = model.model.language_model.layers
+    init_attention_to_copy(
+        [layer.self_attn for layer in layers], text.num_attention_heads, (0.3, 1.5), 0.1
+    )
+    layers = [m for m in model.model.vision_tower.modules() if isinstance(m, CLIPEncoderLayer)]
+    init_attention_to_copy(
+        [layer.self_attn for layer in layers], vision.num_attention_heads, (0.5, 3.0), 0.4
+    )
+    positions = next(
+        m for m in model.model.vision_tower.modules() if isinstance(m, CLIPVisionEmbeddings)
+    ).position_embedding.weight
+    grid = vision.image_size // vision.patch_size
+    positions[1:] = sine_positions(grid, vision.hidden_size)
 
 
 def write_untrained_tiny_llava(
@@ -99,7 +133,7 @@ def write_untrained_tiny_llava(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlavaForConditionalGeneration(tiny_llava_config(tokenizer))
-        init_attention_to_copy(model)
+        _init(model)
     size = model.config.vision_config.image_size
     image_processor = CLIPImageProcessor(
         size={'shortest_edge': size}, crop_size={'height': size, 'width': size}

@@ -15,7 +15,8 @@ from flmm.registry import MODELS
 
 _GROUPS = (KINDS, tuple(COLORS), SIZES, TEXTURES)
 # Objects cover few patches, and their shape is the hardest to see.
-_SHAPE_WEIGHT = 3.0
+_SHAPE_WEIGHT = 2.0
+_PATTERN_LAYER = 2
 
 
 @MODELS.register_module()
@@ -42,21 +43,31 @@ class VisionAlign(BaseModel):
         self.word_ids = [
             [_single_token(tokenizer, word) for word in words] for words in (*_GROUPS, squares)
         ]
+        channels = self.lmm.config.vision_config.hidden_size
+        self.pattern_head = nn.Linear(channels, 16)
+        self.offset_head = nn.Linear(channels, 2)
         self.log_scales = nn.Parameter(torch.full((len(self.word_ids),), 2.0))
 
     def forward(
-        self, pixel_values: Tensor, labels: Tensor, offsets: Tensor, mode: str = 'loss'
+        self,
+        pixel_values: Tensor,
+        labels: Tensor,
+        offsets: Tensor,
+        patterns: Tensor,
+        mode: str = 'loss',
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch of ``ToyPatches``.
 
         Args:
             pixel_values: (B, 3, H, W).
             labels: (B, N, 4), -100 for no label.
-            offsets: Not used.
+            offsets: (B, N, 2) to the object's centre, NaN for none.
+            patterns: (B, N, 16), where in the patch an object is.
             mode: Only ``'loss'``.
 
         Returns:
-            One loss and accuracy per kind of words; the last is the square's name.
+            One loss and accuracy per kind of words; ``loss_pattern`` (from an early
+            layer: outlines come before shapes) and ``loss_offset``.
         """
         if mode != 'loss':
             raise ValueError(f"VisionAlign only trains: expected mode 'loss', got {mode!r}.")
@@ -68,6 +79,8 @@ class VisionAlign(BaseModel):
             states = model.vision_tower(pixel_values, output_hidden_states=True).hidden_states
             features = states[self.lmm.config.vision_feature_layer][:, 1:]
             tokens = model.multi_modal_projector(features).float()
+            pattern = self.pattern_head(states[_PATTERN_LAYER][:, 1:]).float()
+            shift = self.offset_head(features).float()
         # The LLM normalises what it reads; only directions matter to it.
         tokens = F.normalize(tokens, dim=-1) * tokens.shape[-1] ** 0.5
         words = model.language_model.embed_tokens.weight
@@ -85,6 +98,9 @@ class VisionAlign(BaseModel):
                 shape = target < len(SHAPES)
                 results['loss_shape'] = _SHAPE_WEIGHT * loss[shape].mean()
                 results['accuracy_shape'] = right[shape].mean()
+        results['loss_pattern'] = 3 * F.binary_cross_entropy_with_logits(pattern, patterns)
+        known = ~offsets.isnan().any(-1)
+        results['loss_offset'] = 5 * (shift[known] - offsets[known]).abs().mean()
         return results
 
     def export(self, folder: str) -> None:

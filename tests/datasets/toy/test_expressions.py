@@ -34,7 +34,7 @@ SCENE = scene_of(
         (Expression(shape='circle'), {0, 1}),
         (Expression(shape='circle', color='red'), {0}),
         (Expression(color='red', size='small'), {2, 3}),
-        (Expression(place=('left',)), None),  # both stars lie in between
+        (Expression(place=('left',)), {0}),  # the stars are in the middle
         (Expression(shape='circle', place=('left',)), {0}),
         (Expression(superlative='topmost'), {2}),
         (Expression(shape='circle', superlative='topmost'), None),  # a tie
@@ -43,7 +43,7 @@ SCENE = scene_of(
         (Expression(shape='circle', relation='left', anchor=Expression(color='blue')), {0}),
         (Expression(relation='left', anchor=Expression(shape='star')), None),  # which star?
         (Expression(shape='star', relation='closest', anchor=Expression(color='blue')), None),
-        (Expression(relation='above', anchor=Expression(size='large')), None),
+        (Expression(relation='above', anchor=Expression(size='large')), {2}),
     ],
 )
 def test_referents(expression, meant):

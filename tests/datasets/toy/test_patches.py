@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flmm.datasets.toy.patches import KINDS, patch_labels
+from flmm.datasets.toy.patches import KINDS, patch_labels, patch_patterns
 from flmm.datasets.toy.scenes import COLORS, sample_scene
 
 
@@ -28,3 +28,12 @@ def test_labels_name_what_lies_under_each_patch():
                 item.color,
             )
             assert np.allclose(offsets[cell] * side, (item.center[0] - x, item.center[1] - y))
+
+
+def test_patterns_cover_as_much_as_the_objects_do():
+    scene = sample_scene(0, 3)
+    patterns = patch_patterns(scene, 12)
+    assert patterns.shape == (144, 16)
+    side = max(scene.height, scene.width)
+    share = (scene.label_map >= 0).sum() / side**2
+    assert abs(patterns.mean() - share) < 0.02
