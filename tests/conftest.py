@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 # On a busy machine the first example of a test may wait seconds for the processor.
@@ -20,6 +21,13 @@ settings.load_profile('flmm')
 IMAGE_SIDE, PATCH = 48, 8
 _WORDS = """a red circle left of the blue square . two green triangles and a big yellow star
 on the grass under a cloudy sky USER: Describe this image. ASSISTANT: what is there"""
+
+
+@pytest.fixture(autouse=True)
+def _flmm_scope():
+    """A runner of an earlier test leaves its scope behind; names are looked up in ours."""
+    with DefaultScope.overwrite_default_scope('flmm'):
+        yield
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -17,9 +17,10 @@ with read_base():
     from .._base_.datasets.toy_panoptic import train_dataloader
 
 work_dir = 'work_dirs/tiny_sam'
-max_iters = 500
-warmup = 100
+max_iters = 700
+warmup = 50
 
+train_dataloader.update(batch_size=8)
 model = dict(type=SAMFineTune, pretrained='work_dirs/tiny_sam_encoder/export', autocast=True)
 
 optim_wrapper = dict(
