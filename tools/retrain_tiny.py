@@ -18,14 +18,8 @@ import shutil
 import sys
 from pathlib import Path
 
-# Large buffers that are kept instead of returned to the system: on CPUs half of
-# the time would go into page faults. Read by the allocator at start-up.
-ALLOCATOR = {
-    'MALLOC_MMAP_THRESHOLD_': '4000000000',
-    'MALLOC_TRIM_THRESHOLD_': '8000000000',
-    'MALLOC_TOP_PAD_': '200000000',
-    'THP_MEM_ALLOC_ENABLE': '1',
-}
+from flmm.engine.allocator import ALLOCATOR_ENVIRONMENT
+
 STAGES = {
     'llava': (
         'configs/toy/tiny_llava_align.py',
@@ -74,8 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('name', choices=list(STAGES))
     parser.add_argument('--install', action='store_true', help='replace checkpoints/tiny_*')
     args = parser.parse_args(arguments)
-    if any(os.environ.get(key) != value for key, value in ALLOCATOR.items()):
-        os.environ.update(ALLOCATOR)
+    if any(os.environ.get(key) != value for key, value in ALLOCATOR_ENVIRONMENT.items()):
+        os.environ.update(ALLOCATOR_ENVIRONMENT)
         os.execv(sys.executable, [sys.executable, *sys.argv])
     prepare(args.name)
     train(args.name)

@@ -34,7 +34,7 @@ pipeline = [
     dict(type=PrepareLMMInputs, processor=lmm_processor),
     dict(type=PrepareRefinerPixels, longer_side=refiner_side),
 ]
-loader = dict(num_workers=0, collate_fn=dict(type=grounding_collate))
+loader = dict(num_workers=1, persistent_workers=True, collate_fn=dict(type=grounding_collate))
 train_dataloader = dict(
     loader,
     batch_size=8,

@@ -22,6 +22,7 @@ from mmengine.config import Config
 
 from flmm.apis.evaluate import print_metrics
 from flmm.datasets.toy.build import ToySettings, build_toy_world
+from flmm.engine.allocator import ALLOCATOR_ENVIRONMENT
 from flmm.engine.checkpoint import find_latest_training_state, load_training_state
 from flmm.utils.errors import FLMMError
 from flmm.utils.safe_io import load_json, write_json
@@ -204,7 +205,7 @@ def _fingerprint() -> str:
 
 
 def _environment() -> dict[str, str]:
-    environment = dict(os.environ)
+    environment = {**os.environ, **ALLOCATOR_ENVIRONMENT}
     environment['PATH'] = f'{Path(sys.executable).parent}:{environment.get("PATH", "")}'
     return environment
 

@@ -75,7 +75,7 @@ def test_training_resumes_where_it_stopped(workspace, trained):
         *('--resume', 'run/iter_2.pth', '--cfg-options', 'train_cfg.max_iters=3'),
     )
     assert (workspace / 'resumed/iter_3.pth').is_file()
-    assert 'iter: 2' in result.stdout + result.stderr
+    assert 'dataloader 2 steps' in result.stdout + result.stderr
 
 
 def test_failing_training_has_a_nonzero_exit_status(workspace):

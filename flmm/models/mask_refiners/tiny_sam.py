@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 
 IMAGE_SIZE = 128
@@ -26,8 +27,6 @@ def tiny_sam_config() -> SamConfig:
             'global_attn_indexes': [1, 3],
             'num_pos_feats': prompt_channels // 2,
             'mlp_dim': 384,
-            # The default, 1e-10, is for loading weights; nothing could be learned from there.
-            'initializer_range': 0.05,
         },
         prompt_encoder_config={
             'hidden_size': prompt_channels,
@@ -41,8 +40,25 @@ def tiny_sam_config() -> SamConfig:
             'num_attention_heads': 4,
             'iou_head_hidden_dim': 96,
         },
-        initializer_range=0.05,
     )
+
+
+@torch.no_grad()
+def _scale_by_fan_in(model: nn.Module) -> None:
+    """Draw every linear map and convolution with variance 1 / inputs.
+
+    transformers uses one deviation for all, which is far too small for narrow
+    layers: the signal would fade on its way to the masks.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.ConvTranspose2d):
+            # Kernel and stride are equal: each output sees one pixel.
+            fan_in = module.in_channels
+        elif isinstance(module, nn.Linear | nn.Conv2d):
+            fan_in = module.weight[0].numel()
+        else:
+            continue
+        module.weight.normal_(0, fan_in**-0.5)
 
 
 def write_untrained_tiny_sam(folder: str | Path, seed: int = 0) -> None:
@@ -55,6 +71,7 @@ def write_untrained_tiny_sam(folder: str | Path, seed: int = 0) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SamModel(tiny_sam_config())
+        _scale_by_fan_in(model)
         # transformers multiplies the random frequencies by hidden_size / 2; at the scale of 1 that
         # SAM was trained with, near positions have like codes.
         frequencies = torch.randn_like(model.shared_image_embedding.positional_embedding)

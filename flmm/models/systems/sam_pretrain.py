@@ -37,6 +37,7 @@ class SAMPretrain(BaseModel):
             part.requires_grad_(True)
         channels = decoder.upscale_conv1.in_channels
         self.names = nn.Conv2d(decoder.upscale_conv2.out_channels, _CLASSES, 1)
+        self.direct_names = nn.Conv2d(channels, _CLASSES * 16, 1)
         self.shift = nn.Conv2d(channels, 2, 1)
 
     def forward(
@@ -52,7 +53,8 @@ class SAMPretrain(BaseModel):
             mode: Only ``'loss'``.
 
         Returns:
-            ``loss_kind``, ``loss_color``, ``loss_offset`` and two accuracies.
+            ``loss_kind`` and ``loss_color`` of the upscaled map, ``loss_direct_*`` of a
+            linear head on the embedding, ``loss_offset``, and two accuracies.
         """
         if mode != 'loss':
             raise ValueError(f"SAMPretrain only trains: expected mode 'loss', got {mode!r}.")
@@ -61,11 +63,15 @@ class SAMPretrain(BaseModel):
             embedding = self.encoder(pixels).last_hidden_state
             upscaled = decoder.upscale_layer_norm(decoder.upscale_conv1(embedding))
             upscaled = decoder.activation(decoder.upscale_conv2(decoder.activation(upscaled)))
+            direct = F.pixel_shuffle(self.direct_names(embedding), 4).float()
             named, shift = self.names(upscaled).float(), self.shift(embedding).float()
         results = {}
-        parts = named.split([len(KINDS), NUM_COLORS], dim=1)
-        for name, logits, target in zip(('kind', 'color'), parts, (kinds, colors), strict=True):
+        groups = [len(KINDS), NUM_COLORS]
+        parts = zip(named.split(groups, dim=1), direct.split(groups, dim=1), strict=True)
+        targets = (('kind', kinds), ('color', colors))
+        for (name, target), (logits, early) in zip(targets, parts, strict=True):
             results[f'loss_{name}'] = F.cross_entropy(logits, target)
+            results[f'loss_direct_{name}'] = F.cross_entropy(early, target)
             known = target >= 0
             right = logits.detach().argmax(1)[known] == target[known]
             results[f'accuracy_{name}'] = right.float().mean()

@@ -49,7 +49,7 @@ def test_a_few_steps_raise_the_iou(folder):
     model = SAMFineTune(folder, prompt_chances=(1.0, 0.0, 0.0))
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     before = model.mean_iou(batch_of(), 'both')
-    for _ in range(12):
+    for _ in range(60):
         losses = model(**batch_of())
         optimizer.zero_grad()
         sum(value for name, value in losses.items() if 'loss' in name).backward()
