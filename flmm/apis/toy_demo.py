@@ -125,7 +125,8 @@ class ToyDemo:
         ]
 
     def _make_data(self) -> None:
-        build_toy_world(self.data_root, ToySettings())
+        # A bar would only fill the file that a script writes.
+        build_toy_world(self.data_root, ToySettings(), quiet=not sys.stderr.isatty())
 
     def _train(self, config: str, folder: Path) -> None:
         resume = ['--resume', str(found)] if (found := _unfinished(folder)) else []
