@@ -5,7 +5,6 @@ untrained model that this config names, and the model card afterwards.
 """
 
 from mmengine.config import read_base
-from mmengine.hooks import IterTimerHook, LoggerHook, ParamSchedulerHook
 from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from mmengine.runner import IterBasedTrainLoop
 from torch.optim import AdamW
@@ -15,6 +14,7 @@ from flmm.models.systems.vision_align import VisionAlign
 
 with read_base():
     from .._base_.datasets.toy_patches import train_dataloader, untrained
+    from .._base_.runtime.tiny_models import *
 
 work_dir = 'work_dirs/tiny_llava_align'
 max_iters = 800
@@ -40,16 +40,4 @@ param_scheduler = [
 ]
 train_cfg = dict(type=IterBasedTrainLoop, max_iters=max_iters)
 
-default_scope = 'flmm'
-# The exported folder is the checkpoint: a training this short is not resumed.
-default_hooks = dict(
-    runtime_info=dict(type='mmengine.RuntimeInfoHook'),
-    timer=dict(type=IterTimerHook),
-    logger=dict(type=LoggerHook, interval=50, log_metric_by_epoch=False),
-    param_scheduler=dict(type=ParamSchedulerHook),
-    checkpoint=None,
-    sampler_seed=None,
-)
 custom_hooks = [dict(type=ExportHook, folder=f'{work_dir}/export', interval=100)]
-log_processor = dict(by_epoch=False, window_size=50)
-randomness = dict(seed=0)

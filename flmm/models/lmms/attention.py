@@ -21,6 +21,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from flmm.utils.errors import FLMMError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -184,14 +186,14 @@ def row_capture_attention(
     Arguments are those of transformers' attention interface.
 
     Raises:
-        NotImplementedError: The layer does something to its scores that the capture would have
+        FLMMError: The layer does something to its scores that the capture would have
             to repeat and does not (soft caps, attention sinks, a position bias).
     """
     capture = _ACTIVE.get()
     if capture is not None:
         for name in ('softcap', 's_aux', 'position_bias'):
             if kwargs.get(name) is not None:
-                raise NotImplementedError(
+                raise FLMMError(
                     f'Layer {module.layer_idx} ({type(module).__name__}) uses {name!r}, which '
                     'row capture cannot reproduce.'
                 )

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from flmm.models.lmms.attention import RowCapture, row_capture_attention
+from flmm.utils.errors import FLMMError
 
 
 def queries_and_keys(batch=2, heads=4, kv_heads=2, length=7, dim=8):
@@ -113,7 +114,7 @@ def test_nothing_is_captured_outside_of_the_block():
 def test_scores_that_cannot_be_repeated_are_refused(name):
     query, key = queries_and_keys()
     with RowCapture(PHRASE_IDS, COLUMNS).active():
-        with pytest.raises(NotImplementedError, match=name):
+        with pytest.raises(FLMMError, match=name):
             row_capture_attention(Layer(), query, key, key, None, **{name: 1.0})
 
 
