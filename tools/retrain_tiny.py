@@ -1,17 +1,19 @@
 """Retrain a tiny model of the toy world from random weights: data, training, measuring, card.
 
 Examples:
-    python tools/retrain_tiny.py llava          # about an hour on two cores
+    python tools/retrain_tiny.py llava          # about an hour and a half on two cores
     python tools/retrain_tiny.py sam            # about ten minutes
     python tools/retrain_tiny.py sam --install
 
-The result, with a model card, lies under work_dirs/tiny_llava_refine/export or
+A stage that has ended is not trained again: run the same command after an interruption.
+The result, with a model card, lies under work_dirs/tiny_llava/export or
 work_dirs/tiny_sam/export; with --install it replaces the folder in checkpoints/.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -25,7 +27,6 @@ STAGES = {
         'configs/toy/tiny_llava_align.py',
         'configs/toy/tiny_llava_point.py',
         'configs/toy/tiny_llava.py',
-        'configs/toy/tiny_llava_refine.py',
     ),
     'sam': ('configs/toy/tiny_sam_encoder.py', 'configs/toy/tiny_sam.py'),
 }
@@ -42,7 +43,7 @@ def prepare(name: str) -> None:
         from flmm.models.lmms.tiny_llava import write_untrained_tiny_llava
         from flmm.models.systems.vision_align import WORDS
 
-        settings = ToySettings(SEED, num_val=200, num_talk=12000, formats=('llava',))
+        settings = ToySettings(SEED, num_val=200, num_talk=40000, formats=('llava',))
         build_toy_world('data/toy_talk', settings)
         write_untrained_tiny_llava(untrained, train_toy_tokenizer(SEED), SEED, WORDS)
     else:
@@ -54,12 +55,27 @@ def prepare(name: str) -> None:
 
 
 def train(name: str) -> None:
-    """Train the stages one after another, each as ``tools/train.py`` would."""
+    """Train the stages one after another, each as ``tools/train.py`` would.
+
+    A stage leaves a mark that names what it was a function of: its config, the data, and the
+    stages before. With the same mark it is not repeated.
+    """
     from mmengine.config import Config
     from mmengine.runner import Runner
 
-    for config in STAGES[name]:
-        Runner.from_cfg(Config.fromfile(config)).train()
+    from flmm.datasets.toy.build import VERSION
+    from flmm.engine.atomic_write import write_text_atomically
+
+    made_of = f'toy world {VERSION}, seed {SEED}\n'
+    for path in STAGES[name]:
+        config = Config.fromfile(path)
+        made_of = hashlib.sha256((made_of + config.pretty_text).encode()).hexdigest()
+        mark = Path(config.work_dir) / 'finished.txt'
+        if mark.is_file() and mark.read_text() == made_of:
+            print(f'{path}: finished before')
+            continue
+        Runner.from_cfg(config).train()
+        write_text_atomically(mark, made_of)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,7 +20,7 @@ with read_base():
     from .._base_.runtime.tiny_models import *
 
 work_dir = 'work_dirs/tiny_llava'
-max_iters = 2600
+max_iters = 3800
 warmup = 60
 
 # Small batches: leaving plateaus takes steps rather than samples.

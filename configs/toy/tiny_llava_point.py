@@ -18,7 +18,7 @@ with read_base():
     from .._base_.runtime.tiny_models import *
 
 work_dir = 'work_dirs/tiny_llava_point'
-max_iters = 1200
+max_iters = 1500
 warmup = 50
 
 # Small batches: leaving plateaus takes steps rather than samples.

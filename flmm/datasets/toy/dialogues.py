@@ -26,13 +26,13 @@ def conversation(rng: np.random.Generator, scene: ToyScene) -> list[Turn]:
         scene: What it is about.
 
     Returns:
-        (request, answer) pairs, about 150 words in all.
+        (request, answer) pairs, about 250 words in all.
     """
     talk = Talk(rng, scene)
-    described = [talk.references, talk.narrative, talk.words]
+    described = [talk.references, talk.references, talk.narrative, talk.words]
     later = [talk.caption, talk.read_board, talk.point, talk.ask, talk.ask, talk.ask]
     order = [later[i] for i in rng.permutation(len(later))[:3]]
-    turns = [make() for make in [described[i] for i in rng.permutation(3)] + order]
+    turns = [make() for make in [described[i] for i in rng.permutation(4)] + order]
     return [turn for turn in turns if turn is not None]
 
 
@@ -69,10 +69,10 @@ class Talk:
 
     def references(self) -> Turn | None:
         """Referring expressions one after another, mostly followed by squares."""
-        chance = 0.0 if self.rng.random() < 0.15 else 0.8
-        count = int(self.rng.integers(5, 9))
+        chance = 0.0 if self.rng.random() < 0.1 else 0.9
+        count = int(self.rng.integers(7, 12))
         words = []
-        for reference in language.random_references(self.rng, self.scene, count):
+        for reference in language.random_references(self.rng, self.scene, count, hard=0.55):
             words.append(reference.text)
             if self.rng.random() < chance:
                 words += self._some([s for i in reference.objects for s in self.thing_squares[i]])
@@ -121,7 +121,7 @@ class Talk:
 
     def point(self) -> Turn | None:
         """Where one expression's object is."""
-        found = language.random_references(self.rng, self.scene, 1)
+        found = language.random_references(self.rng, self.scene, 1, hard=0.5)
         if not found:
             return None
         squares = [s for i in found[0].objects for s in self.thing_squares[i]]

@@ -18,6 +18,8 @@ NUMBERS = {2: 'two', 3: 'three', 4: 'four', 5: 'five', 6: 'six', 7: 'seven'}
 PLACES = ('left', 'right', 'top', 'bottom', 'middle')
 RELATIONS = ('left', 'right', 'above', 'below')
 SUPERLATIVES = ('leftmost', 'rightmost', 'topmost', 'lowest')
+# Styles whose expressions would mean more or other objects without that condition.
+NEEDED = ('relation', 'ground', 'superlative')
 
 _SURE, _NOT = 0.40, 0.48  # shares of the side: surely left, surely not left
 _MARGIN = 7.0  # pixels by which a superlative has to win
@@ -139,8 +141,9 @@ def find_expression(
         scene: The scene.
         target: Indices of one object or of a group.
         style: ``'short'`` (attributes and places, as in RefCOCO),
-            ``'plain'`` (attributes only, as in RefCOCO+) or ``'long'``
-            (relations and grounds as well, as in RefCOCOg).
+            ``'plain'`` (attributes only, as in RefCOCO+), ``'long'``
+            (relations and grounds as well, as in RefCOCOg) or one of
+            ``NEEDED``: only expressions that need this condition.
 
     Returns:
         One of the simpler ones that were found, ``None`` where none was.
@@ -149,6 +152,8 @@ def find_expression(
     for _ in range(24):
         candidate = _candidate(rng, scene, target, style)
         if candidate is not None and referents(candidate, scene) == target:
+            if style in NEEDED and not _needs(candidate, style, scene):
+                continue
             found.append(candidate)
             if len(found) == 4:
                 break
@@ -156,6 +161,11 @@ def find_expression(
         return None
     found.sort(key=_complexity)
     return found[int(rng.random() ** 2 * len(found))]
+
+
+def _needs(expression: Expression, condition: str, scene: ToyScene) -> bool:
+    without = replace(expression, **{condition: None})
+    return referents(without, scene) != referents(expression, scene)
 
 
 def _complexity(expression: Expression) -> int:
@@ -175,20 +185,21 @@ def _candidate(
     picked = {k: v for k, v in picked.items() if all(getattr(o, k) == v for o in items)}
     expression = Expression(**picked)
     extra = rng.random()
-    if style == 'short' and extra < 0.55:
-        if single and extra < 0.2:
+    if style == 'superlative' or (style == 'short' and extra < 0.2):
+        if single:
             return replace(expression, superlative=SUPERLATIVES[rng.integers(4)])
+    if style == 'short' and extra < 0.55:
         count = 2 if rng.random() < 0.25 else 1
         place = tuple(p for p in rng.permutation(PLACES) if _fits(scene, target, p))[:count]
         if set(place) in ({'middle', p} for p in PLACES):
             place = place[:1]
         return replace(expression, place=tuple(sorted(place, key=PLACES.index, reverse=True)))
-    if style == 'long' and extra < 0.2 and len(scene.stuff) == 2:
+    if (style == 'ground' or (style == 'long' and extra < 0.2)) and len(scene.stuff) == 2:
         if len({o.ground for o in items}) == 1:
             return replace(expression, ground=item.ground)
-    elif style == 'long' and extra < 0.85 and single:
+    elif style == 'relation' or (style == 'long' and extra < 0.85):
         others = [i for i in range(len(scene.objects)) if i not in target]
-        if others:
+        if single and others:
             anchor = find_anchor(rng, scene, others[int(rng.integers(len(others)))])
             names = (*RELATIONS, 'closest')
             return anchor and replace(

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from flmm.datasets.toy.expressions import (
+    NEEDED,
     NUMBERS,
     Expression,
     find_expression,
@@ -177,18 +178,32 @@ def ninth(scene: ToyScene, center: tuple[float, float]) -> tuple[str, str]:
 
 
 def random_references(
-    rng: np.random.Generator, scene: ToyScene, count: int, plural: float = 0.15
+    rng: np.random.Generator, scene: ToyScene, count: int, plural: float = 0.15, hard: float = 0.0
 ) -> list[Reference]:
-    """Expressions of random objects in random styles, some of groups."""
+    """Expressions of random objects in random styles.
+
+    Args:
+        rng: Chooses.
+        scene: The scene.
+        count: How many to look for.
+        plural: Share that means a group.
+        hard: Share that cannot be understood without its relation, ground or superlative.
+
+    Returns:
+        At most ``count``: not every object has an expression of every style.
+    """
     found = []
     for _ in range(count):
         style = ('short', 'plain', 'long')[rng.integers(3)]
         target = {int(rng.integers(len(scene.objects)))}
-        if rng.random() < plural:
+        if hard and rng.random() < hard:
+            style = NEEDED[rng.choice(3, p=(0.6, 0.2, 0.2))]
+        elif rng.random() < plural:
             target = _random_group(rng, scene) or target
         expression = find_expression(rng, scene, target, style)
         if expression is not None:
-            article = 'the' if style == 'long' else ('the', '', '')[rng.integers(3)]
+            telegram = style in ('short', 'plain', 'superlative')
+            article = ('the', '', '')[rng.integers(3)] if telegram else 'the'
             text = to_words(rng, expression, len(target), article)
             found.append(Reference(text, tuple(sorted(target))))
     return found

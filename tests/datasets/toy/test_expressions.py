@@ -1,9 +1,12 @@
 """Expressions mean what they say, and say it unambiguously."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from flmm.datasets.toy.expressions import (
+    NEEDED,
     Expression,
     find_anchor,
     find_expression,
@@ -101,3 +104,18 @@ def test_equal_objects_cannot_be_told_apart_by_attributes():
 )
 def test_words(expression, count, article, words):
     assert to_words(np.random.default_rng(0), expression, count, article) == words
+
+
+@pytest.mark.parametrize('style', NEEDED)
+def test_needed_conditions_are_needed(style):
+    rng, found = np.random.default_rng(0), 0
+    for index in range(20):
+        scene = sample_scene(1, index)
+        for target in range(len(scene.objects)):
+            expression = find_expression(rng, scene, {target}, style)
+            if expression is not None:
+                found += 1
+                assert getattr(expression, style) is not None
+                assert referents(expression, scene) == {target}
+                assert referents(replace(expression, **{style: None}), scene) != {target}
+    assert found >= 10
