@@ -75,7 +75,8 @@ def write(lmm: Any, prompt: Any, count: int) -> Tensor:
 
 def trace(lmm: Any, prompt: Any, count: int) -> Any:
     """The way of flmm."""
-    return lmm.generate_with_features([prompt], find_phrases, count)[0].features
+    written = lmm.generate_with_features([prompt], lambda ids, hidden: find_phrases(ids), count)
+    return written[0].features
 
 
 def every_step(lmm: Any, prompt: Any, count: int) -> Any:

@@ -87,6 +87,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         protocol = parse_options(args.protocol, '--protocol')
+        parse_options(args.cfg_options)
     except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

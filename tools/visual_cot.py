@@ -34,8 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--images', choices=('several', 'side_by_side', 'crop'), default='several',
         help='how the LMM sees the crop')  # fmt: skip
     add('--box-scale', type=float, default=1.5, help="the crop's sides over the mask's")
-    add('--work-dir', type=Path, help='answers and results; by default work_dirs/visual_cot/MODE')
-    add('--limit', type=int, metavar='N', help='only the first N questions')
+    add('--work-dir', type=Path, help='answers and results; by default work_dirs/visual_cot')
+    add('--limit', type=_positive, metavar='N', help='only the first N questions')
     add('--device', help='for example cuda:0')
     add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE')
     judge = parser.add_argument_group('judge')
@@ -50,6 +50,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.judge_url and not args.judge_model:
         parser.error('--judge-url needs --judge-model')
     return args
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'must be at least 1, got {value}')
+    return value
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flmm.evaluation.analysis import GroupScore, group_phrases, scored_phrases
+from flmm.evaluation.metrics.mask_metric import EMPTY_IOU
 from flmm.evaluation.plots import draw_groups
 from flmm.evaluation.result_files import load_run
 from flmm.evaluation.table import format_score
@@ -56,7 +57,8 @@ def analyze(
             if not lines or 'gt_area' not in lines[0].get('entries', {}).get(prefix, {}):
                 continue
             try:
-                phrases = scored_phrases(lines, prefix)
+                protocol = run.tasks[task]['metrics'][prefix].get('protocol', {})
+                phrases = scored_phrases(lines, prefix, float(protocol.get(EMPTY_IOU, 0)))
                 found[prefix] = group_phrases(phrases, num_categories)
             except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 raise AnnotationError(

@@ -120,14 +120,40 @@ def _compare_task(
             f'The samples of task {task} do not fit the metric {prefix}: '
             f'{type(error).__name__} {error}.'
         ) from error
-    notes = []
+    notes = _other_rules(runs, task, prefix)
     left_out = max(len(part) for part in entries) - len(comparison.ids)
     if left_out:
         notes.append(f'Up to {left_out} samples are not in all runs and were left out.')
     for run in runs[1:]:
         for key, (mine, theirs) in _other_protocol(runs[0], run, task, prefix).items():
             notes.append(f'Protocols differ in {key}: {mine!r} against {theirs!r}.')
+    slow = [
+        key
+        for key, found in comparison.scores.items()
+        if resamples > 0 and any(math.isfinite(i.value) and math.isnan(i.low) for i in found)
+    ]
+    if slow:
+        notes.append(f'No interval of {", ".join(slow)}: too slow to compute for every resample.')
     return TaskComparison(task, prefix, comparison, tuple(notes))
+
+
+def _other_rules(runs: Sequence[ResultRun], task: str, prefix: str) -> list[str]:
+    """Notes on options of the metric that differ; another metric altogether is an error."""
+    notes = []
+    mine = runs[0].tasks[task]['metrics'][prefix]
+    for run in runs[1:]:
+        theirs = run.tasks[task]['metrics'][prefix]
+        if mine.get('type') != theirs.get('type'):
+            raise FLMMError(
+                f'{prefix} of task {task} is a {mine.get("type")} in {runs[0].path} and a '
+                f'{theirs.get("type")} in {run.path}: such scores cannot be compared.'
+            )
+        if mine.get('options') != theirs.get('options'):
+            notes.append(
+                'The options of the metric differ; all runs are scored here with those of the '
+                f'first, {mine.get("options")!r}, not {theirs.get("options")!r}.'
+            )
+    return notes
 
 
 def _other_protocol(first: ResultRun, other: ResultRun, task: str, prefix: str) -> dict[str, Any]:
@@ -151,16 +177,28 @@ def _cards(
     for index in result.comparison.largest_differences(top):
         sample_id = result.comparison.ids[index]
         scores = result.comparison.sample_scores[:, index].tolist()
+        entries = tuple(part[sample_id]['entries'][result.prefix] for part in by_id)
         cards.append(
             DifferenceCard(
                 sample_id,
-                by_id[0][sample_id],
-                tuple(part[sample_id]['entries'][result.prefix] for part in by_id),
+                _described([part[sample_id] for part in by_id], entries),
+                entries,
                 tuple(names),
                 tuple(scores),
             )
         )
     return cards
+
+
+def _described(lines: Sequence[Line], entries: Sequence[dict[str, Any]]) -> Line:
+    """The line that tells most of a sample, with the truth where only the metric knows it."""
+    # A run that had to skip the sample knows neither its image's size nor its true masks.
+    place = next((i for i, line in enumerate(lines) if not line.get('skipped')), 0)
+    line, entry = lines[place], entries[place]
+    if line.get('gt_rle') or 'gt_rle' not in entry:
+        return line
+    phrases = [{'text': text} for text in entry.get('gt_phrases', ())]
+    return {**line, 'gt_rle': entry['gt_rle'], 'phrases': phrases}
 
 
 def _section(
@@ -202,8 +240,10 @@ def print_comparison(results: Sequence[TaskComparison], names: Sequence[str]) ->
         section = _section(result, names, ())
         title = escape(f'{section.title} ({section.subtitle})')
         table = Table(title=title, title_justify='left')
-        for index, column in enumerate(section.header):
-            table.add_column(escape(column), justify='right' if index else 'left')
+        # In a narrow terminal the intervals wrap; the names, which begin alike, stay whole.
+        table.add_column('', no_wrap=True)
+        for column in section.header[1:]:
+            table.add_column(escape(column), justify='right')
         for row in section.rows:
             table.add_row(*map(escape, row))
         console.print(table)

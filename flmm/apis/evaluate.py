@@ -19,7 +19,12 @@ from torch import nn
 
 from flmm.apis.config import load_config
 from flmm.apis.provenance import data_hashes, machine, text_hash, versions, weight_hashes
-from flmm.apis.task_choice import apply_protocol, choose_tasks, task_and_split
+from flmm.apis.task_choice import (
+    apply_protocol,
+    choose_tasks,
+    metainfo_of_config,
+    task_and_split,
+)
 from flmm.engine.checkpoint import load_trainable, trainable_parameter_names
 from flmm.engine.dist import init_distributed, on_first
 from flmm.engine.evaluation_runner import EvaluationRunner
@@ -149,11 +154,14 @@ def evaluate(
 
 
 def _tasks(cfg: Config, chosen: EvaluationOptions) -> list[str]:
-    known = list(cfg.test_dataloader)
+    known = {
+        task: metainfo_of_config(loader.get('dataset'))
+        for task, loader in cfg.test_dataloader.items()
+    }
     return (
         choose_tasks(known, chosen.tasks, chosen.splits)
         or list((cfg.get('test_cfg') or {}).get('tasks') or ())
-        or known
+        or list(known)
     )
 
 

@@ -107,13 +107,8 @@ class GroundingInferencer:
         """Let the LMM describe the image; masks come from where it looked while it wrote."""
         question = self._prepare(question)
         batch = self.model.data_preprocessor(grounding_collate([question]))
-        finder = PhraseFinder(
-            self.processor.tokenizer,
-            # Brackets that the LMM happens to write are words, no marks.
-            lambda text: self.keywords.select([text], [question], self.model.lmm, self.processor)[
-                0
-            ],
-        )
+        # Brackets that the LMM happens to write are words, no marks.
+        finder = PhraseFinder(self.processor.tokenizer, self.keywords.select_written)
         written = self.model.lmm.generate_with_features(batch['inputs'], finder, max_new_tokens)[0]
         if written.features is None:
             raise _no_phrase(finder.text)

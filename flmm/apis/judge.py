@@ -23,7 +23,7 @@ Given answer: {answer}
 How far does the given answer say the same as the right one? 1 means the same, 0 means something \
 else or no answer; use values between for answers that are partly right. Reply with one number \
 from 0 to 1 and nothing else."""
-_NUMBER = re.compile(r'(?<![\d.])(?:0(?:\.\d+)?|1(?:\.0+)?|\.\d+)(?![\d.]*\d)')
+_NUMBER = re.compile(r'(?<![\d.])(?<!-)(?:0(?:\.\d+)?|1(?:\.0+)?|\.\d+)(?![\d.]*\d)')
 # Worth another try: busy, or broken for the moment.
 _RETRIED = (408, 409, 429, 500, 502, 503, 504)
 _REPLY_TOKENS = 8

@@ -59,7 +59,8 @@ def weight_hashes(model_cfg: Any, checkpoint: str | os.PathLike | None) -> dict[
     Returns:
         ``{path: hash}``; a name on a model hub, which is no local path, is not in it.
     """
-    paths = {Path(text) for text in _strings(plain(model_cfg)) if text}
+    # os.path, not Path: a config also holds long texts, which no file can be named by.
+    paths = {Path(text) for text in _strings(plain(model_cfg)) if text and os.path.exists(text)}
     if checkpoint is not None:
         paths.add(Path(checkpoint))
     files = {path for path in paths if path.is_file() and path.suffix in _WEIGHTS}
@@ -67,20 +68,52 @@ def weight_hashes(model_cfg: Any, checkpoint: str | os.PathLike | None) -> dict[
         # Only folders named in the config; '.' or '/' would mean the whole disk.
         if folder.is_dir() and folder.resolve() not in (Path.cwd(), Path('/')):
             files |= {path for path in folder.glob('*') if path.suffix in _WEIGHTS}
+            # DeepSpeed writes its weights one folder down and names that one in 'latest'.
+            if (pointer := folder / 'latest').is_file():
+                tag = Path(pointer.read_text(encoding='utf-8', errors='replace').strip()).name
+                files |= set((folder / tag).glob('*.pt'))
     return {str(path): file_hash(path) for path in sorted(files)}
 
 
 def data_hashes(dataset_cfg: Any) -> dict[str, str]:
-    """Hash every annotation file that a dataset's config names; images are not read.
+    """Hash the annotation files, and the folders of such, that a dataset's config names.
 
     Args:
         dataset_cfg: The dataset's config, which may nest others.
 
     Returns:
-        ``{path: hash}``.
+        ``{path: hash}``; a folder without annotations, see :func:`folder_hash`, is not in it.
     """
-    files = sorted({text for text in _strings(plain(dataset_cfg)) if text and os.path.isfile(text)})
-    return {path: file_hash(path) for path in files}
+    found: dict[str, str] = {}
+    for text in sorted({text for text in _strings(plain(dataset_cfg)) if text}):
+        if os.path.isfile(text):
+            found[text] = file_hash(text)
+        elif os.path.isdir(text) and Path(text).resolve() not in (Path.cwd(), Path('/')):
+            if value := folder_hash(text):
+                found[text] = value
+    return found
+
+
+def folder_hash(folder: str | os.PathLike) -> str:
+    """SHA-256 over a folder's json files, and over names and sizes of its png files (masks).
+
+    Files inside are annotations that no config names one by one: ReasonSeg's, panoptic maps, a
+    tokenizer. Photographs (jpg) are left out, and so are further folders inside.
+
+    Returns:
+        ``sha256-folder:<hex>``, '' where there is none of both.
+    """
+    digest, count = hashlib.sha256(), 0
+    with os.scandir(folder) as entries:
+        files = sorted((entry for entry in entries if entry.is_file()), key=lambda e: e.name)
+    for entry in files:
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if suffix not in ('.json', '.png'):
+            continue
+        content = file_hash(entry.path) if suffix == '.json' else entry.stat().st_size
+        digest.update(os.fsencode(f'{entry.name}\0{content}\n'))
+        count += 1
+    return f'sha256-folder:{digest.hexdigest()}' if count else ''
 
 
 def versions() -> dict[str, str]:

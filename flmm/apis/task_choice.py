@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from flmm.registry import DATASETS
 from flmm.utils.errors import FLMMError
@@ -34,17 +34,33 @@ def task_and_split(task: str, metainfo: Mapping[str, Any] | None = None) -> tupl
     return task, found if found in SPLITS else 'all'
 
 
+def metainfo_of_config(dataset: Any) -> dict[str, Any]:
+    """What a dataset's config tells of its split, as ``metainfo`` of the built one would.
+
+    Args:
+        dataset: The config, which may join others.
+    """
+    if not isinstance(dataset, Mapping):
+        return {}
+    if 'datasets' in dataset:
+        return {'parts': [metainfo_of_config(part) for part in dataset['datasets']]}
+    found = {'dataset': dataset.get('name'), 'split': dataset.get('split')}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
 def choose_tasks(
-    known: Sequence[str], names: Sequence[str] | None, splits: Sequence[str] | None
+    known: Mapping[str, Mapping[str, Any]],
+    names: Sequence[str] | None,
+    splits: Sequence[str] | None,
 ) -> list[str] | None:
     """Resolve ``--task`` and ``--split``.
 
     Args:
-        known: Tasks of the config.
+        known: Tasks of the config, with metadata of their datasets.
         names: Tasks, families of tasks (``refcoco`` for ``refcoco_val``, ...), patterns
             (``refcoco*``) or ``all``; None for the config's choice, or for all where splits are
             given.
-        splits: Keep tasks of these splits; a task whose name has no split is kept if named.
+        splits: Keep tasks of these splits; a task that has none, or several, is kept if named.
 
     Returns:
         Names in the config's order, None for the config's choice.
@@ -62,10 +78,12 @@ def choose_tasks(
             raise FLMMError(f'Unknown test task {name}; the config has {", ".join(known)}.')
         chosen |= found
     if splits:
+        split_of = {task: task_and_split(task, known[task])[1] for task in chosen}
         for split in splits:
-            if not any(task_and_split(task)[1] == split for task in chosen):
+            if split not in split_of.values():
                 raise FLMMError(f'No test task of split {split} among {", ".join(sorted(chosen))}.')
-        chosen = {task for task in chosen if task in exact or task_and_split(task)[1] in splits}
+        named = {task for task in exact if split_of.get(task) == 'all'}
+        chosen = {task for task in chosen if task in named or split_of[task] in splits}
     return [task for task in known if task in chosen]
 
 
@@ -84,7 +102,7 @@ def apply_protocol(dataloaders: Mapping[str, Any], protocol: Mapping[str, Any]) 
         New configs by task.
 
     Raises:
-        FLMMError: No dataset takes an option.
+        FLMMError: No dataset takes an option, or not with this value.
     """
     unused = set(protocol)
 
@@ -99,6 +117,7 @@ def apply_protocol(dataloaders: Mapping[str, Any], protocol: Mapping[str, Any]) 
         takes = inspect.signature(cls).parameters if inspect.isclass(cls) else {}
         for key, value in protocol.items():
             if key in takes:
+                _check_value(cls, key, value)
                 cfg[key] = value
                 unused.discard(key)
         return cfg
@@ -113,3 +132,14 @@ def apply_protocol(dataloaders: Mapping[str, Any], protocol: Mapping[str, Any]) 
             f'{", ".join(sorted(unused))}. RefCOCO has sentence and concat, PNG plural_as.'
         )
     return result
+
+
+def _check_value(cls: type, key: str, value: Any) -> None:
+    """Before any work, and also where a dataset would take any value for true."""
+    hint = get_type_hints(cls.__init__).get(key)
+    allowed = (True, False) if hint is bool else get_args(hint)
+    if (hint is bool or get_origin(hint) is Literal) and value not in allowed:
+        raise FLMMError(
+            f'--protocol {key} of {cls.__name__} is one of {", ".join(map(str, allowed))}, '
+            f'got {value!r}.'
+        )

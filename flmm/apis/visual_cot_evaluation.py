@@ -13,7 +13,9 @@ from tqdm import tqdm
 from flmm.apis.judge import Judge
 from flmm.apis.visual_cot import VisualCoT
 from flmm.datasets.viscot import VisCoTDataset
+from flmm.engine.atomic_write import write_atomically
 from flmm.evaluation import functional as F
+from flmm.evaluation.sample_record import plain
 from flmm.evaluation.text_scores import anls, exact_match
 from flmm.structures import SkippedSample
 from flmm.utils.boxes import box_iou
@@ -29,6 +31,7 @@ def answer_questions(
     mode: str,
     answers_file: Path,
     limit: int | None = None,
+    fingerprint: str = '',
 ) -> list[Entry]:
     """Answer the questions of a set; a run that was interrupted goes on.
 
@@ -38,24 +41,26 @@ def answer_questions(
         mode: See :class:`VisualCoT`.
         answers_file: JSONL, one line per question, written as it goes.
         limit: Only the first questions.
+        fingerprint: Text that changes with all that the answers depend on.
 
     Returns:
         An entry per question in the order of the set: ``id, skipped, question, truth, answer,
-        thought, box_xyxy, true_box, mode``.
+        thought, box_xyxy, true_box, mode, fingerprint``.
 
     Raises:
-        FLMMError: The file holds answers of another set or mode.
+        FLMMError: The file holds answers of another mode or fingerprint, or is broken.
     """
     count = len(dataset) if limit is None else min(limit, len(dataset))
-    done = _read_answers(answers_file, mode)
+    made_with = {'mode': mode, 'fingerprint': fingerprint}
+    done = _read_answers(answers_file, made_with)
     answers_file.parent.mkdir(parents=True, exist_ok=True)
     entries = []
     with open(answers_file, 'a', encoding='utf-8') as file:
         for index in tqdm(range(count), desc=f'visual CoT {mode}', disable=None):
             name = dataset.sample_id(index)
             if name not in done:
-                done[name] = _answer(chain, dataset[index], mode)
-                file.write(json.dumps(done[name], ensure_ascii=False) + '\n')
+                done[name] = {**_answer(chain, dataset[index], mode), **made_with}
+                file.write(json.dumps(done[name]) + '\n')
                 file.flush()
                 os.fsync(file.fileno())
             entries.append(done[name])
@@ -64,11 +69,10 @@ def answer_questions(
 
 def _answer(chain: VisualCoT, item: Any, mode: str) -> Entry:
     if isinstance(item, SkippedSample):
-        return {'id': item.sample_id, 'mode': mode, 'skipped': item.reason, 'detail': item.detail}
+        return {'id': item.sample_id, 'skipped': item.reason, 'detail': item.detail}
     said = chain(item.image, item.meta['question'], mode)
     return {
         'id': item.sample_id,
-        'mode': mode,
         'skipped': '',
         'question': item.meta['question'],
         'truth': item.meta['answer'],
@@ -80,26 +84,31 @@ def _answer(chain: VisualCoT, item: Any, mode: str) -> Entry:
     }
 
 
-def _read_answers(path: Path, mode: str) -> dict[str, Entry]:
+def _read_answers(path: Path, made_with: Entry) -> dict[str, Entry]:
     """Answers of an earlier run; a last line that a kill cut short is left out and cut off."""
     if not path.is_file():
         return {}
     kept: list[Entry] = []
-    lines = path.read_text(encoding='utf-8').splitlines()
-    for number, line in enumerate(lines):
+    lines = path.read_text(encoding='utf-8', errors='replace').split('\n')
+    for number, line in enumerate(lines[:-1], start=1):
         try:
-            kept.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines) - 1:
-                raise FLMMError(f'{path}: line {number + 1} is not JSON: {error}.') from error
-            text = ''.join(json.dumps(entry, ensure_ascii=False) + '\n' for entry in kept)
-            path.write_text(text, encoding='utf-8')
-    wrong = next((entry for entry in kept if entry.get('mode') != mode), None)
-    if wrong is not None:
-        raise FLMMError(
-            f'{path} holds answers of mode {wrong.get("mode")!r}, expected {mode!r}. Name another '
-            'work dir, or remove the file.'
-        )
+            entry = json.loads(line)
+            wrong = [key for key, value in made_with.items() if entry.get(key) != value]
+            kept.append({**entry, 'id': str(entry['id'])})
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise FLMMError(
+                f'{path}: line {number} is no answer: {type(error).__name__} {error}. Remove the '
+                'file to answer anew.'
+            ) from error
+        if wrong:
+            raise FLMMError(
+                f'{path}: line {number} was made with another {" and ".join(wrong)} than this run '
+                '(the fingerprint covers questions, model, checkpoint and options). Name another '
+                'work dir, or remove the file.'
+            )
+    if lines[-1]:
+        text = ''.join(json.dumps(entry) + '\n' for entry in kept)
+        write_atomically(path, lambda file: file.write(text.encode()))
     return {entry['id']: entry for entry in kept}
 
 
@@ -160,8 +169,7 @@ def judged_score(
 
 
 def write_results(
-    path: Path, metrics: dict[str, float], entries: Sequence[Entry], protocol: dict[str, Any]
+    path: Path, metrics: dict[str, float], entries: Sequence[Entry], record: dict[str, Any]
 ) -> None:
-    """Write ``metrics``, ``protocol`` and the entries as JSON (nan as null)."""
-    values = {key: None if value != value else value for key, value in metrics.items()}
-    write_json(path, {'metrics': values, 'protocol': protocol, 'entries': list(entries)})
+    """Write ``metrics``, what belongs to them, and the entries as JSON (nan as null)."""
+    write_json(path, plain({'metrics': metrics, **record, 'entries': list(entries)}))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from flmm.registry import DATASETS
 from flmm.structures import CocoMask, GroundingSample, Phrase, TextPiece
-from flmm.utils.errors import AnnotationError
+from flmm.utils.errors import AnnotationError, InputFileError
 from flmm.utils.safe_io import load_json, resolve_under_root
 from flmm.utils.text import split_by_spans
 
-from .base import GroundingDataset, PackedRecords
+from .base import GroundingDataset, PackedRecords, repeated_ids
 from .transforms.base import Item, Transform
 
 Span = tuple[int, int]
@@ -52,12 +52,18 @@ class GranDfDataset(GroundingDataset):
         super().__init__(name, pipeline)
         self.ann_file, self.image_root, self.caption_file = ann_file, image_root, caption_file
         content = load_json(ann_file)
+        self._repeated: list[AnnotationError] = []
         try:
             if caption_file is None:
                 records = [dict(record) for record in content]
             else:
-                records = _join_evaluation_files(content, load_json(caption_file))
-        except (KeyError, TypeError, ValueError) as error:
+                captions = load_json(caption_file)
+                records = _join_evaluation_files(content, captions)
+                self._repeated = [
+                    *repeated_ids(ann_file, 'images', 'id', content.get('images', ())),
+                    *repeated_ids(caption_file, 'images', 'id', captions['images']),
+                ]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise AnnotationError(
                 ann_file if caption_file is None else f'{ann_file} / {caption_file}',
                 f'is not in a format of GranD-f: {type(error).__name__} {error}.',
@@ -72,6 +78,18 @@ class GranDfDataset(GroundingDataset):
         """Name and layout."""
         layout = 'training' if self.caption_file is None else 'evaluation'
         return {'dataset': self.name, 'layout': layout}
+
+    def problems(self, count: int | None = None) -> Iterator[InputFileError]:
+        """What is wrong with the annotations, ids that stand for two different images included.
+
+        Args:
+            count: Only the first captions; None for all.
+
+        Yields:
+            One error per problem.
+        """
+        yield from self._repeated
+        yield from super().problems(count)
 
     def __len__(self) -> int:
         """Number of captions."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from flmm.registry import DATASETS
 from flmm.structures import CocoMask, GroundingSample, Phrase, TextPiece
 from flmm.utils.boxes import check_xywh, xywh_to_xyxy
-from flmm.utils.errors import AnnotationError
+from flmm.utils.errors import AnnotationError, InputFileError
 from flmm.utils.safe_io import load_json, load_refs_pickle, resolve_under_root
 
-from .base import GroundingDataset, PackedRecords
+from .base import GroundingDataset, PackedRecords, repeated_ids
 from .transforms.base import Item, Transform
 
 NO_TARGET = -1
@@ -70,6 +70,10 @@ class GRefCOCODataset(GroundingDataset):
             annotations = {a['id']: a for a in instances['annotations']}
             images = {i['id']: i['file_name'] for i in instances['images']}
             chosen = [ref for ref in refs if ref['split'] == self.split]
+            self._repeated = [
+                *repeated_ids(self.ann_file, 'annotations', 'id', instances['annotations']),
+                *repeated_ids(self.ann_file, 'images', 'id', instances['images']),
+            ]
         except (KeyError, TypeError) as error:
             raise AnnotationError(
                 f'{self.split_file} / {self.ann_file}',
@@ -122,6 +126,18 @@ class GRefCOCODataset(GroundingDataset):
             'sentence': self.sentence,
             'concat': self.concat,
         }
+
+    def problems(self, count: int | None = None) -> Iterator[InputFileError]:
+        """What is wrong with the annotations, ids that stand for two different records included.
+
+        Args:
+            count: Only the first samples; None for all.
+
+        Yields:
+            One error per problem.
+        """
+        yield from self._repeated
+        yield from super().problems(count)
 
     def __len__(self) -> int:
         """Number of samples, broken records included."""

@@ -119,6 +119,8 @@ class MultiTaskTestLoop(BaseLoop):
         index_of_id = test_set.index_of_id() if own else {}
         # Of a foreign metric nothing is known: its samples have to run again.
         earlier = [] if others else self.log.start(task)
+        # The earlier run may have had no limit, or a higher one.
+        earlier = [line for line in earlier if line['index'] < test_set.size]
         self.dataloader = test_set.loader(self.runner, {line['index'] for line in earlier})
         if is_main_process():
             for metric in own:

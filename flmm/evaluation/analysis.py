@@ -18,7 +18,7 @@ _SHARES = ((0.01, '< 1 %'), (0.05, '1–5 %'), (0.2, '5–20 %'), (0.5, '20–50
 _COCO = ((32**2, 'small'), (96**2, 'medium'), (None, 'large'))
 _WORDS = ((2, '1'), (3, '2'), (4, '3'), (6, '4–5'), (9, '6–8'), (None, '≥ 9'))
 _ROWS, _COLUMNS = ('top', 'middle', 'bottom'), ('left', 'centre', 'right')
-UNKNOWN, OTHER = 'unknown', 'other'
+UNKNOWN, OTHER, NO_TARGET = 'unknown', 'other', 'no target'
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,16 @@ class GroupScore:
     precision: float
 
 
-def scored_phrases(lines: Sequence[Line], prefix: str) -> list[ScoredPhrase]:
+def scored_phrases(
+    lines: Sequence[Line], prefix: str, empty_iou: float = 0.0
+) -> list[ScoredPhrase]:
     """Phrases of the lines of a mask metric.
 
     Args:
         lines: Of one task.
         prefix: Of the metric.
+        empty_iou: What the metric counts where neither mask has a pixel: 1 with gRefCOCO, where
+            a phrase may name nothing.
 
     Raises:
         ValueError: The lines hold no mask counts per phrase.
@@ -78,6 +82,9 @@ def scored_phrases(lines: Sequence[Line], prefix: str) -> list[ScoredPhrase]:
             raise ValueError(f'{prefix} has no counts of masks')
         ious = F.iou(entry['intersection'], entry['union'])
         for index, iou in enumerate(ious.tolist()):
+            # A skipped sample, which has no pixels, is never right about anything.
+            if not entry['union'][index] and entry['pixels'][index]:
+                iou = empty_iou
             about = described[index] if index < len(described) else {}
             size, box = line.get('size'), about.get('box_xyxy')
             phrases.append(
@@ -130,7 +137,7 @@ def _scores(
     for phrase in phrases:
         members.setdefault(key(phrase), []).append(phrase.iou)
     scores = []
-    for name in (*order, OTHER, UNKNOWN):
+    for name in (*order, OTHER, NO_TARGET, UNKNOWN):
         if name in members:
             ious = np.array(members[name], dtype=np.float32)
             precision = 100 * F.precision_at(ious, 0.5)
@@ -143,10 +150,14 @@ def _below(value: float, bounds: Sequence[tuple[float | None, str]]) -> str:
 
 
 def _share(phrase: ScoredPhrase) -> str:
-    return _below(phrase.area / phrase.pixels, _SHARES) if phrase.pixels else UNKNOWN
+    if not phrase.pixels:
+        return UNKNOWN
+    return _below(phrase.area / phrase.pixels, _SHARES) if phrase.area else NO_TARGET
 
 
 def _coco_size(phrase: ScoredPhrase) -> str:
+    if not phrase.area:
+        return NO_TARGET if phrase.pixels else UNKNOWN
     return _below(phrase.area, _COCO)
 
 
@@ -163,7 +174,7 @@ def _category(phrase: ScoredPhrase, names: Sequence[str]) -> str:
 
 def _position(phrase: ScoredPhrase) -> str:
     if phrase.box_xyxy is None or phrase.size is None:
-        return UNKNOWN
+        return NO_TARGET if phrase.pixels and not phrase.area else UNKNOWN
     (height, width), (x0, y0, x1, y1) = phrase.size, phrase.box_xyxy
     row = min(max(int(3 * (y0 + y1) / 2 / height), 0), 2)
     column = min(max(int(3 * (x0 + x1) / 2 / width), 0), 2)

@@ -84,13 +84,7 @@ def compare_entries(
     if not ids:
         raise FLMMError('The runs have no sample in common. Are they of the same task?')
     runs = [[part[name] for name in ids] for part in by_id]
-    for index, name in enumerate(ids):
-        for key in metric.ground_truth_keys:
-            if any(run[index].get(key) != runs[0][index].get(key) for run in runs[1:]):
-                raise FLMMError(
-                    f'Sample {name} has another {key} in one of the runs: they were made with '
-                    'different data or protocols and cannot be compared sample by sample.'
-                )
+    _check_ground_truth(metric.ground_truth_keys, ids, runs)
     values = [metric.compute_metrics(run) for run in runs]
     draws = _bootstrap(metric, runs, values, resamples, seed)
     scores, differences = {}, {}
@@ -106,6 +100,20 @@ def compare_entries(
     per_sample = np.array([metric.sample_scores(run) for run in runs], dtype=np.float64)
     wins = tuple(_wins(per_sample[0], other) for other in per_sample[1:])
     return Comparison(ids, scores, differences, per_sample, wins)
+
+
+def _check_ground_truth(
+    keys: Sequence[str], ids: Sequence[str], runs: Sequence[Sequence[Entry]]
+) -> None:
+    for name, entries in zip(ids, zip(*runs, strict=True), strict=True):
+        # Of a skipped sample only what could still be read is known: it may be less.
+        known = [entry for entry in entries if not entry.get('skipped')]
+        for key in keys:
+            if any(entry.get(key) != known[0].get(key) for entry in known[1:]):
+                raise FLMMError(
+                    f'Sample {name} has another {key} in one of the runs: they were made with '
+                    'different data or protocols and cannot be compared sample by sample.'
+                )
 
 
 def _bootstrap(

@@ -38,6 +38,12 @@ class Ratio:
         total = self.denominator.sum(dtype=np.float64)
         return float(self.numerator.sum(dtype=np.float64) / total) if total else self.if_empty
 
+    @property
+    def each(self) -> np.ndarray:
+        """The score of every term alone, ``(P,)``; nan where its denominator is 0."""
+        alone = np.full(len(self.denominator), np.nan)
+        return np.divide(self.numerator, self.denominator, out=alone, where=self.denominator > 0)
+
     def group(self, groups: np.ndarray, num_groups: int) -> Ratio:
         """Sum numerators and denominators inside groups.
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import string
 
-_ARTICLES = re.compile(r'\b(?:a|an|the)\b')
+_ARTICLES = frozenset(('a', 'an', 'the'))
 _PUNCTUATION = str.maketrans('', '', string.punctuation)
 
 
 def normalise_answer(text: str) -> str:
-    """Lower case, without punctuation, articles and double spaces (as SQuAD and VQA do)."""
-    return ' '.join(_ARTICLES.sub(' ', text.lower().translate(_PUNCTUATION)).split())
+    """Lower case, without punctuation, articles and double spaces (as SQuAD and VQA do).
+
+    An answer of articles alone keeps them: the choice "A" is not the same as no answer.
+    """
+    words = text.lower().translate(_PUNCTUATION).split()
+    return ' '.join([word for word in words if word not in _ARTICLES] or words)
 
 
 def exact_match(answer: str, truth: str) -> float:

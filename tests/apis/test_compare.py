@@ -43,7 +43,7 @@ def compared(runs, tmp_path_factory):
     return compare(runs, out, resamples=100), out
 
 
-def test_the_difference_is_found(compared, capsys):
+def test_the_difference_is_found(compared, capsys, monkeypatch):
     results, out = compared
     assert [r.prefix for r in results] == ['res', 'coarse/res', 'png']
     # 260 of 300 pixels instead of all: the second stripe has 40.
@@ -52,8 +52,11 @@ def test_the_difference_is_found(compared, capsys):
     content = json.loads((out / 'compare.json').read_text())
     assert list(content['runs']) == ['a', 'b']
     assert content['tasks'][0]['better_equal_worse'] == [[0, 4, 1]]
+    monkeypatch.setenv('COLUMNS', '70')
     print_comparison(results, ['a', 'b'])
-    assert 'better on 0, equal on 4, worse on 1' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'better on 0, equal on 4, worse on 1' in printed
+    assert 'average_recall_singular' in printed and 'average_recall_stuff' in printed
 
 
 def test_the_page_needs_nothing_else_and_escapes_texts(compared):
@@ -69,6 +72,32 @@ def test_runs_without_a_common_task_cannot_be_compared(runs, tmp_path):
         compare(runs, tmp_path, tasks=['nope'])
     with pytest.raises(FLMMError, match='at least two'):
         compare(runs[:1], tmp_path)
+
+
+def changed_metric(run, folder, **changes):
+    shutil.copytree(run, folder)
+    path = folder / 'results.json'
+    record = json.loads(path.read_text())
+    record['tasks']['res']['metrics']['res'].update(changes)
+    path.write_text(json.dumps(record))
+    return folder
+
+
+def test_other_options_of_a_metric_are_noted_and_another_metric_is_refused(runs, tmp_path):
+    other = changed_metric(runs[0], tmp_path / 'c', options={'keep_masks': False})
+    results = compare([runs[0], other], tmp_path / 'out', tasks=['res'], resamples=5)
+    assert 'scored here with those of the first' in results[0].notes[0]
+    other = changed_metric(runs[0], tmp_path / 'd', type='GRESMetric')
+    with pytest.raises(FLMMError, match='RESMetric.*GRESMetric'):
+        compare([runs[0], other], tmp_path / 'out', tasks=['res'])
+
+
+def test_a_score_that_is_too_slow_to_resample_says_so(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr('flmm.evaluation.comparison._SLOW_SECONDS', -1.0)
+    monkeypatch.setattr('flmm.evaluation.metrics.RESMetric.ratios', lambda self, entries: {})
+    results = compare(runs, tmp_path, tasks=['res'], resamples=5)
+    assert results[0].comparison.scores['ciou'][0].value == pytest.approx(100.0)
+    assert any('too slow' in note and 'ciou' in note for note in results[0].notes)
 
 
 def test_a_broken_sample_file_is_a_typed_error(runs, tmp_path):

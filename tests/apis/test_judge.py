@@ -84,7 +84,9 @@ def test_busy_and_babbling_endpoints_are_asked_again(endpoint, make_judge):
     assert len(waits) == 3 and waits[2] > waits[0]
 
 
-@pytest.mark.parametrize('reply', ['', 'no', '7', '0.2 or 0.8', '1.5', {'choices': []}, {}])
+@pytest.mark.parametrize(
+    'reply', ['', 'no', '7', '0.2 or 0.8', '1.5', '-1', '-0.5', {'choices': []}, {}]
+)
 def test_a_reply_without_a_score_is_a_failure_and_never_zero(endpoint, make_judge, reply):
     endpoint.replies = [(200, reply)] * 4
     with pytest.raises(JudgeError, match='4 tries'):

@@ -28,12 +28,44 @@ def test_weights_and_annotations_named_anywhere_in_a_config_are_found(tmp_path):
     (tmp_path / 'lmm/model.safetensors').write_bytes(b'1')
     (tmp_path / 'lmm/README.md').write_text('no weights')
     (tmp_path / 'head.pth').write_bytes(b'2')
-    (tmp_path / 'ann.json').write_text('{}')
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/ann.json').write_text('{}')
+    (tmp_path / 'train2014').mkdir()
+    (tmp_path / 'train2014/a.jpg').write_bytes(b'3')
     model = dict(lmm=dict(pretrained=str(tmp_path / 'lmm')), name='org/on-a-hub')
     found = weight_hashes(model, tmp_path / 'head.pth')
     assert sorted(found) == [str(tmp_path / 'head.pth'), str(tmp_path / 'lmm/model.safetensors')]
-    data = dict(datasets=[dict(ann_file=str(tmp_path / 'ann.json'), root=str(tmp_path))])
-    assert list(data_hashes(data)) == [str(tmp_path / 'ann.json')]
+    ann_file, root = str(tmp_path / 'data/ann.json'), str(tmp_path / 'train2014')
+    assert list(data_hashes(dict(datasets=[dict(ann_file=ann_file, root=root)]))) == [ann_file]
+
+
+def test_annotations_that_only_their_folder_names_are_hashed(tmp_path):
+    # ReasonSeg: a json beside each image; panoptic maps: a png for each.
+    (tmp_path / 'a.json').write_text('{}')
+    (tmp_path / 'a.jpg').write_bytes(b'1')
+    (tmp_path / 'a.png').write_bytes(b'1')
+    seen = [data_hashes(dict(root=str(tmp_path)))]
+    (tmp_path / 'a.jpg').write_bytes(b'22')
+    assert data_hashes(dict(root=str(tmp_path))) == seen[0]
+    for name, content in (('a.json', '[]'), ('a.png', '22'), ('b.json', '')):
+        (tmp_path / name).write_text(content)
+        seen.append(data_hashes(dict(root=str(tmp_path))))
+    assert len({found[str(tmp_path)] for found in seen}) == 4
+    assert seen[0][str(tmp_path)].startswith('sha256-folder:')
+
+
+def test_a_long_text_in_a_config_is_no_file():
+    assert weight_hashes(dict(prompt='Describe the image. ' * 300, odd='a\0b'), None) == {}
+    assert data_hashes(dict(prompt='Describe the image. ' * 300, odd='a\0b')) == {}
+
+
+def test_weights_that_deepspeed_wrote_one_folder_down_are_hashed(tmp_path):
+    for tag in ('global_step1', 'global_step2'):
+        (tmp_path / tag).mkdir()
+        (tmp_path / tag / 'mp_rank_00_model_states.pt').write_bytes(tag.encode())
+    (tmp_path / 'latest').write_text('global_step2')
+    found = weight_hashes({}, tmp_path)
+    assert list(found) == [str(tmp_path / 'global_step2/mp_rank_00_model_states.pt')]
 
 
 def test_the_hash_of_a_config_does_not_depend_on_the_order_of_its_keys():

@@ -94,8 +94,38 @@ def test_an_interrupted_run_goes_on(dataset, tmp_path):
     entries = answer_questions(second, questions, 'v1', path)
     assert first.asked == ['q0', 'q1'] and second.asked == ['q2', 'q3']
     assert len(entries) == len(path.read_text().splitlines()) == 4
-    with pytest.raises(FLMMError, match="'v1'"):
+    with pytest.raises(FLMMError, match='line 1 was made with another mode'):
         answer_questions(second, questions, 'v2', path)
+
+
+def test_answers_of_another_set_or_model_are_never_taken_for_these(dataset, tmp_path):
+    path = tmp_path / 'v1.jsonl'
+    answer_questions(Parrot(), dataset(record('a.jpg', 'What?', 'dog')), 'v1', path, None, 'one')
+    other = dataset(record('a.jpg', 'How many?', '3'))
+    with pytest.raises(FLMMError, match='another fingerprint'):
+        answer_questions(Parrot(), other, 'v1', path, None, 'two')
+    path.write_text('[1]\n')
+    with pytest.raises(FLMMError, match='line 1 is no answer'):
+        answer_questions(Parrot(), other, 'v1', path, None, 'two')
+
+
+@pytest.mark.parametrize('odd', ['\u2028', '\x85', 'é🟥', '\ud800'])
+def test_any_character_of_an_answer_survives_an_interruption(dataset, tmp_path, odd):
+    class Odd(Parrot):
+        def __call__(self, image, question, mode):
+            return CoTAnswer(f'dog{odd}dog', '', None, False)
+
+    questions, path = (
+        dataset(record('a.jpg', 'q', 'dog'), record('a.jpg', 'r', 'dog')),
+        tmp_path / 'x',
+    )
+    answer_questions(Odd(), questions, 'v3', path, limit=1)
+    whole = path.read_bytes()
+    # The kill may come inside a character.
+    path.write_bytes(whole + '{"id": "é'.encode()[:-1])
+    entries = answer_questions(Odd(), questions, 'v3', path)
+    assert [entry['answer'] for entry in entries] == [f'dog{odd}dog'] * 2
+    assert path.read_bytes().startswith(whole)
 
 
 class FakeJudge:

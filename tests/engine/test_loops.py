@@ -181,6 +181,24 @@ def test_a_finished_run_resumes_without_predicting_again(make_runner, tmp_path, 
     ]
 
 
+def test_a_lower_limit_takes_only_its_own_samples_from_an_earlier_run(
+    make_runner, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Recorder, 'after_test_iter', lambda *args, **kwargs: None)
+    options = dict(tasks=['res'], samples_dir=str(tmp_path / 'samples'), fingerprints={'res': 'a'})
+    make_runner(**options)[0].test()
+    runner, _ = make_runner(**options, resume=True, limit=2)
+    metrics = runner.test()
+    assert metrics['res/num_phrases'] == 2
+    record = runner.test_loop.records['res']
+    assert (record['num_samples'], record['num_reused']) == (2, 2)
+    assert record['samples_per_second'] == 0
+    # A higher one goes on from there.
+    runner, _ = make_runner(**options, resume=True, limit=4)
+    assert runner.test()['res/num_phrases'] == 4
+    assert runner.test_loop.records['res']['num_reused'] == 2
+
+
 def test_results_of_another_model_are_not_resumed(make_runner, tmp_path):
     options = dict(samples_dir=str(tmp_path / 'samples'), tasks=['res'])
     make_runner(**options, fingerprints={'res': 'a'})[0].test()

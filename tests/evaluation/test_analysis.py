@@ -72,3 +72,18 @@ def test_the_share_of_good_masks_counts_one_half_as_good():
 def test_lines_without_counts_of_masks_are_refused():
     with pytest.raises(ValueError, match='no counts of masks'):
         scored_phrases([{'entries': {'res': {'iou': [1.0]}}}], 'res')
+
+
+def test_phrases_that_name_nothing_are_a_group_of_their_own():
+    lines = [
+        line(('a cow', 0, 0, 0, None, ''), ('a pig', 0, 9, 0, None, '')),
+        line(('a hen', 0, 0, 0, None, ''), skipped='image_unreadable'),
+    ]
+    found = group_phrases(scored_phrases(lines, 'res', empty_iou=1.0))
+    for kind in ('mask size (share of the image)', 'mask size (COCO)', 'position'):
+        assert [(g.name, g.count, g.miou) for g in found[kind]] == [
+            ('no target', 2, approx(50.0)),
+            ('unknown', 1, approx(0.0)),
+        ]
+    # RES counts two empty masks 0.
+    assert [p.iou for p in scored_phrases(lines, 'res')] == [0.0, 0.0, 0.0]

@@ -3,7 +3,7 @@ import pytest
 from pytest import approx
 
 from flmm.evaluation.comparison import compare_entries
-from flmm.evaluation.metrics import PNGMetric, RESMetric
+from flmm.evaluation.metrics import CaptionMetric, PNGMetric, RESMetric
 from flmm.utils.errors import FLMMError
 
 
@@ -80,3 +80,29 @@ def test_only_samples_of_all_runs_count():
 def test_other_ground_truth_is_refused():
     with pytest.raises(FLMMError, match='Sample a has another gt_area'):
         compare_entries(RESMetric(), [[entry('a', 5)], [entry('a', 5, area=9)]])
+
+
+def test_a_sample_that_one_run_had_to_skip_counts_as_missed_there():
+    # Its area could not be read in that run.
+    skipped = {**entry('a', 0, union=0, area=0), 'skipped': 'image_unreadable'}
+    first = [entry('a', 5), entry('b', 5)]
+    result = compare_entries(RESMetric(), [first, [skipped, entry('b', 5)]], resamples=10)
+    assert [i.value for i in result.scores['miou']] == [approx(50.0), approx(25.0)]
+    assert result.wins == ((0, 1, 1),)
+
+
+def caption(name, text):
+    return {'id': name, 'skipped': '', 'caption': text, 'references': ['a red ring on grass']}
+
+
+def test_a_caption_that_a_resample_draws_twice_counts_twice():
+    # BLEU-1 of all is the share of right words: 4 of 5 in one caption, 0 of 5 in the other.
+    right, wrong = caption('a', 'a red ring on mud'), caption('b', 'no no no no no')
+    metric = CaptionMetric(('bleu',))
+    assert metric.compute_metrics([right, wrong])['bleu_1'] == approx(40.0)
+    assert metric.compute_metrics([right, wrong, wrong, wrong])['bleu_1'] == approx(20.0)
+    assert metric.sample_scores([wrong, wrong, right])[:2] == [approx(0.0)] * 2
+    run = [right, wrong]
+    [first, _] = compare_entries(metric, [run, run], resamples=60).scores['bleu_1']
+    # A quarter of the draws has only the wrong one, a quarter only the right one.
+    assert (first.low, first.high) == (approx(0.0, abs=1e-6), approx(80.0))

@@ -24,6 +24,11 @@ def test_grouping_by_sample_keeps_the_score():
     assert ratio.value == approx(0.7)
 
 
+def test_the_score_of_each_term_is_nan_where_it_has_none():
+    each = Ratio(np.array([1.0, 0.0]), np.array([4.0, 0.0])).each
+    assert each[0] == 0.25 and math.isnan(each[1])
+
+
 def test_a_resample_counts_a_sample_as_often_as_it_was_drawn():
     ratio = Ratio(np.array([1.0, 4.0]), np.array([2.0, 4.0]))
     weights = np.array([[1, 1], [2, 0], [0, 0]], dtype=float)

@@ -11,6 +11,11 @@ def test_exact_match_forgives_articles_case_and_punctuation():
     assert exact_match('dogs', 'dog') == 0
 
 
+def test_the_choice_a_is_an_answer():
+    assert exact_match('(A)', 'A') == 1
+    assert exact_match('', 'A') == exact_match('the', 'A') == exact_match('B', 'A') == 0
+
+
 def test_anls_by_hand():
     assert edit_distance('kitten', 'sitting') == 3
     assert anls('kitten', 'sitting') == approx(1 - 3 / 7)

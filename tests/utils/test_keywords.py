@@ -44,6 +44,34 @@ def test_spacy_chunks_are_used_when_it_is_there():
     assert [TEXT[a:b] for a, b in spans] == ['a man']
 
 
+def test_noun_chunks_are_those_of_spacy_itself():
+    spacy = pytest.importorskip('spacy', reason='spaCy is an optional extra')
+    # (word, part of speech, head, dependency) as an English pipeline marks them.
+    marks = [
+        ('The', 'DET', 1, 'det'), ('image', 'NOUN', 2, 'nsubj'), ('shows', 'VERB', 2, 'ROOT'),
+        ('a', 'DET', 5, 'det'), ('big', 'ADJ', 5, 'amod'), ('dog', 'NOUN', 2, 'dobj'),
+        ('and', 'CCONJ', 5, 'cc'), ('it', 'PRON', 5, 'conj'), ('on', 'ADP', 5, 'prep'),
+        ('the', 'DET', 11, 'det'), ('left', 'ADJ', 11, 'amod'), ('side', 'NOUN', 8, 'pobj'),
+        ('of', 'ADP', 11, 'prep'), ('Anna', 'PROPN', 15, 'poss'), ("'s", 'PART', 13, 'case'),
+        ('house', 'NOUN', 12, 'pobj'), ('.', 'PUNCT', 2, 'punct'),
+    ]  # fmt: skip
+    vocab = spacy.blank('en').vocab
+
+    def nlp(text):
+        words, pos, heads, deps = zip(*marks, strict=True)
+        spaces = [word not in ('Anna', 'house', '.') for word in words]
+        doc = spacy.tokens.Doc(vocab, words, spaces, pos=pos, heads=heads, deps=deps)
+        assert doc.text == text
+        return doc
+
+    text = "The image shows a big dog and it on the left side of Anna's house."
+    chunks = SpacyChunker(nlp)(text)
+    said = [text[a:b] for a, b in chunks]
+    assert said == ['The image', 'a big dog', 'it', 'the left side', "Anna's house"]
+    spans = find_keywords(text, SpacyChunker(nlp))
+    assert [text[a:b] for a, b in spans] == ['a big dog', "Anna's house"]
+
+
 def test_without_spacy_auto_takes_the_rules_and_spacy_says_what_to_install(monkeypatch):
     monkeypatch.setattr(keywords, 'spacy_is_installed', lambda name='': False)
     keywords._load_spacy.cache_clear()

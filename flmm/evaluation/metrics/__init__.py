@@ -1,8 +1,10 @@
 """mmengine metrics; importing this package registers them."""
 
 from .answers import AnswerMetric
+from .board_reader import BoardBoxReader
 from .box_readers import HeadBoxes, MaskBoxes, TextBoxes
 from .caption import CaptionMetric
+from .dense_caption import DenseCaptionMetric, PlacedCaptionMetric
 from .entry_metric import EntryMetric
 from .gcg import GCGMetric
 from .gres import GRESMetric
@@ -20,7 +22,9 @@ from .word_location import WordLocationMetric
 
 __all__ = [
     'AnswerMetric',
+    'BoardBoxReader',
     'CaptionMetric',
+    'DenseCaptionMetric',
     'EntryMetric',
     'GCGMetric',
     'GRESMetric',
@@ -31,6 +35,7 @@ __all__ = [
     'NamingMetric',
     'PNGMetric',
     'PinkRECMetric',
+    'PlacedCaptionMetric',
     'RECMetric',
     'RESMetric',
     'ReasonSegMetric',

@@ -108,8 +108,8 @@ class CaptionMetric(EntryMetric):
         """ROUGE-L of each caption, in percent; nan without a reference."""
         scored = [entry for entry in entries if entry['references']]
         _, singles = score_entries(scored, ('rouge_l',), {})
-        of_id = dict(zip((entry['id'] for entry in scored), singles['rouge_l'], strict=True))
-        return [100 * of_id.get(entry['id'], math.nan) for entry in entries]
+        values = iter(singles['rouge_l'])
+        return [100 * next(values) if entry['references'] else math.nan for entry in entries]
 
     def running(self) -> float:
         """Nothing while it runs: these scores need all captions."""
@@ -131,8 +131,9 @@ def score_entries(
         Scores of all in percent, and of each caption in 0..1.
     """
     entries = [entry for entry in entries if entry['references']]
-    predictions = {entry['id']: entry['caption'] for entry in entries}
-    references = {entry['id']: entry['references'] for entry in entries}
+    # Not by id: a bootstrap draws an entry several times, and each time counts.
+    predictions = {str(index): entry['caption'] for index, entry in enumerate(entries)}
+    references = {str(index): entry['references'] for index, entry in enumerate(entries)}
     plain = [name for name in metrics if name not in JAVA_METRICS]
     totals, singles = caption_scores(predictions, references, plain)
     for name in (name for name in metrics if name in JAVA_METRICS):

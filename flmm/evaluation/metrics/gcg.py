@@ -75,7 +75,7 @@ class GCGMetric(EntryMetric):
             'scores of masks': self.score_of,
             'miou': 'pairs that overlap only, as officially',
             'captions': 'pycocoevalcap; tokenizer of flmm, after PTBTokenizer',
-            'skipped samples': 'no mask and an empty caption',
+            'skipped samples': 'count as missed in miou and recall; not in ap50 and the text',
         }
 
     def entry(self, prediction: GroundingPrediction) -> Entry:

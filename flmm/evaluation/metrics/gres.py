@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from flmm.evaluation.generalised import gres_ratios
-from flmm.evaluation.metrics.mask_metric import MaskMetric
+from flmm.evaluation.metrics.mask_metric import EMPTY_IOU, Entry, MaskMetric
 from flmm.evaluation.ratio import Ratio
 from flmm.registry import METRICS
 
@@ -41,7 +42,7 @@ class GRESMetric(MaskMetric):
         """Choices that change the numbers, for the result file."""
         return {
             **super().protocol(),
-            'iou of two empty masks': 1,
+            EMPTY_IOU: 1,
             'no target': f'a mask of fewer than {self.min_area} pixels',
             'precision@t': 'IoU >= t, phrases with targets only',
         }
@@ -53,3 +54,7 @@ class GRESMetric(MaskMetric):
         counts = [table[key] for key in ('intersection', 'union', 'gt_area')]
         ratios = gres_ratios(*counts, missed, self.min_area)
         return {**ratios, 'miou_multi_target': Ratio.mean(table['iou'], table['plural'])}
+
+    def sample_scores(self, entries: Sequence[Entry]) -> list[float]:
+        """``giou`` of each sample, in percent: a right "no target" is 100, not the IoU 0."""
+        return (100 * self.ratios(entries)['giou'].each).tolist()

@@ -62,6 +62,4 @@ class KeywordMetric(EntryMetric):
 
     def sample_scores(self, entries: Sequence[Entry]) -> list[float]:
         """F1 of each sample, in percent."""
-        f1 = self.ratios(entries)['f1']
-        totals = np.where(f1.denominator > 0, f1.denominator, np.nan)
-        return (100 * f1.numerator / totals).tolist()
+        return (100 * self.ratios(entries)['f1'].each).tolist()

@@ -14,11 +14,13 @@ from flmm.evaluation.ratio import Ratio
 from flmm.structures import GroundingPrediction, GroundingSample, Phrase, SkippedSample
 from flmm.utils.masks import encode_rle
 
-__all__ = ['MaskMetric', 'mask_entry', 'merge_entries', 'skipped_entry', 'tabulate']
+__all__ = ['EMPTY_IOU', 'MaskMetric', 'mask_entry', 'merge_entries', 'skipped_entry', 'tabulate']
 
 SOURCES = ('pred_masks', 'coarse_masks')
 COUNTS = ('intersection', 'union', 'correct', 'pixels', 'gt_area')
 FLAGS = ('plural', 'isthing')
+#: Key of the protocol: what counts where neither mask has a pixel.
+EMPTY_IOU = 'iou of two empty masks'
 
 
 class MaskMetric(EntryMetric):
@@ -84,14 +86,13 @@ class MaskMetric(EntryMetric):
         """Mean IoU of each sample's phrases, in percent; nan for a sample without any."""
         table = tabulate(entries)
         grouped = Ratio.mean(table['iou']).group(table['sample'], len(entries))
-        totals = np.where(grouped.denominator > 0, grouped.denominator, np.nan)
-        return (100 * grouped.numerator / totals).tolist()
+        return (100 * grouped.each).tolist()
 
     def protocol(self) -> dict[str, Any]:
         """Choices that change the numbers, for the result file."""
         return {
             'masks': self.source,
-            'iou of two empty masks': 0,
+            EMPTY_IOU: 0,
             'skipped samples': 'their phrases count as missed',
         }
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from flmm.evaluation import functional as F
 from flmm.evaluation.generalised import reasoning_ratios
-from flmm.evaluation.metrics.mask_metric import Entry, MaskMetric
+from flmm.evaluation.metrics.mask_metric import EMPTY_IOU, Entry, MaskMetric
 from flmm.evaluation.ratio import Ratio
 from flmm.registry import METRICS
 from flmm.structures import GroundingPrediction
@@ -31,7 +31,7 @@ class ReasonSegMetric(MaskMetric):
 
     def protocol(self) -> dict[str, Any]:
         """Choices that change the numbers, for the result file."""
-        return {**super().protocol(), 'iou of two empty masks': 1, 'ignored pixels': 'left out'}
+        return {**super().protocol(), EMPTY_IOU: 1, 'ignored pixels': 'left out'}
 
     def phrase_ratios(self, table: dict[str, np.ndarray]) -> dict[str, Ratio]:
         """The scores over all questions, in 0..1."""
@@ -55,6 +55,10 @@ class ReasonSegMetric(MaskMetric):
         """Compute all values of merged entries, without the prefix."""
         kinds = {key: 100 * ratio.value for key, ratio in self.ratios(results).items()}
         return super().compute_metrics(results) | kinds
+
+    def sample_scores(self, entries: Sequence[Entry]) -> list[float]:
+        """``giou`` of each question, in percent; two empty masks are 100."""
+        return (100 * self.ratios(entries)['giou'].each).tolist()
 
     def entry(self, prediction: GroundingPrediction) -> Entry:
         """Reduce the prediction of one sample to its counts, pixels to ignore left out."""

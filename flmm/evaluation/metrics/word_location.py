@@ -13,7 +13,9 @@ from flmm.evaluation.metrics.entry_metric import Entry, EntryMetric
 from flmm.evaluation.ratio import Ratio
 from flmm.evaluation.word_locations import points_at
 from flmm.registry import METRICS
-from flmm.structures import GroundingPrediction, GroundingSample, SkippedSample
+from flmm.structures import GroundingPrediction, GroundingSample, Phrase, SkippedSample
+
+_KINDS = ('things', 'groups', 'stuff')
 
 
 @METRICS.register_module()
@@ -23,7 +25,9 @@ class WordLocationMetric(EntryMetric):
     Keys: ``trace_l1``, mean absolute difference to the trace's mean place
     (``phrase.meta['point']``), over x and y, in percent of the image; ``pointing``, percent of
     the words with an object whose point lies inside it: its mask (``sample.gt_masks``), else its
-    box (``phrase.meta['box_xyxy']``); ``num_words``, ``num_objects``, ``num_skipped``.
+    box (``phrase.meta['box_xyxy']``); the same of words for single things, groups of things, and
+    stuff: ``pointing_things``, ``pointing_groups``, ``pointing_stuff``; ``num_words``,
+    ``num_objects``, ``num_skipped``.
 
     A word without a prediction is wrong: its distance is that of the opposite side, 100, and it
     hits nothing. So are the words of skipped samples.
@@ -63,6 +67,7 @@ class WordLocationMetric(EntryMetric):
             'id': sample.sample_id,
             'skipped': '',
             'words': [phrase.text for phrase in sample.phrases],
+            'kind': [_kind(phrase) for phrase in sample.phrases],
             'distance': distances,
             'hit': hits,
         }
@@ -70,11 +75,13 @@ class WordLocationMetric(EntryMetric):
     def skipped_entry(self, sample: SkippedSample) -> Entry:
         """Every word of a skipped sample is missed."""
         traced = [1.0 if 'point' in phrase.meta else None for phrase in sample.phrases]
-        boxed = [False if 'box_xyxy' in phrase.meta else None for phrase in sample.phrases]
+        known = [p.mask is not None or 'box_xyxy' in p.meta for p in sample.phrases]
+        boxed = [False if there else None for there in known]
         return {
             'id': sample.sample_id,
             'skipped': sample.reason,
             'words': [phrase.text for phrase in sample.phrases],
+            'kind': [_kind(phrase) for phrase in sample.phrases],
             'distance': traced,
             'hit': boxed,
         }
@@ -82,8 +89,19 @@ class WordLocationMetric(EntryMetric):
     def ratios(self, entries: Sequence[Entry]) -> dict[str, Ratio]:
         """The scores, in 0..1, with one term per entry."""
         scores = {}
-        for name, key in (('trace_l1', 'distance'), ('pointing', 'hit')):
-            values = [[v for v in entry[key] if v is not None] for entry in entries]
+        for name, key, kind in (
+            ('trace_l1', 'distance', None),
+            ('pointing', 'hit', None),
+            *((f'pointing_{kind}', 'hit', kind) for kind in _KINDS),
+        ):
+            values = [
+                [
+                    value
+                    for value, own in zip(entry[key], entry['kind'], strict=True)
+                    if value is not None and kind in (None, own)
+                ]
+                for entry in entries
+            ]
             flat = np.array([v for row in values for v in row], dtype=np.float64)
             groups = np.repeat(np.arange(len(entries)), [len(row) for row in values])
             scores[name] = Ratio.mean(flat).group(groups.astype(np.int64), len(entries))
@@ -102,6 +120,12 @@ class WordLocationMetric(EntryMetric):
             'num_objects': sum(v is not None for entry in results for v in entry['hit']),
             'num_skipped': sum(bool(entry['skipped']) for entry in results),
         }
+
+
+def _kind(phrase: Phrase) -> str:
+    if not phrase.isthing and not phrase.plural:
+        return 'stuff'
+    return 'groups' if phrase.plural else 'things'
 
 
 def _distance(sample: GroundingSample, index: int, point: Sequence[float] | None) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from flmm.models.lmms.base import BaseLMM
+from flmm.models.lmms.written_phrases import TracedText
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, LMMInputs
 from flmm.utils.keywords import Span, find_keywords, make_chunker
@@ -44,3 +45,14 @@ class ChunkKeywords(nn.Module):
             ``(start, end)`` in characters, in order, not overlapping.
         """
         return [find_keywords(text, self.chunker) for text in texts]
+
+    def select_written(self, written: TracedText) -> list[Span]:
+        """Spans to ground of an answer that the LMM has just written; only its text is read.
+
+        Args:
+            written: The answer.
+
+        Returns:
+            ``(start, end)`` in characters, in order, not overlapping.
+        """
+        return find_keywords(written.text, self.chunker)

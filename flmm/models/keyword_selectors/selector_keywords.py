@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from flmm.models.lmms.base import BaseLMM
+from flmm.models.lmms.written_phrases import TracedText
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, LMMInputs, TextPiece
 from flmm.utils.errors import CheckpointError
@@ -75,9 +76,27 @@ class SelectorKeywords(nn.Module):
                 return_offsets_mapping=True,
             )
             offsets = encoded['offset_mapping'][: len(hidden)]
-            tags = self.selector(hidden[: len(offsets)]).argmax(dim=-1).tolist()
-            found.append(keep_objects(text, spans_of_tags(tags, offsets, text)))
+            found.append(self._spans(text, offsets, hidden[: len(offsets)]))
         return found
+
+    @torch.no_grad()
+    def select_written(self, written: TracedText) -> list[Span]:
+        """Spans to ground of an answer that the LMM has just written; it is not read again.
+
+        Args:
+            written: The answer, with the states that the LMM had while it wrote.
+
+        Returns:
+            ``(start, end)`` in characters, in order, not overlapping; none for an empty text.
+        """
+        if not written.text:
+            return []
+        device = next(self.selector.parameters()).device
+        return self._spans(written.text, written.offsets, written.hidden.to(device))
+
+    def _spans(self, text: str, offsets: Sequence[Span], hidden: Tensor) -> list[Span]:
+        tags = self.selector(hidden).argmax(dim=-1).tolist()
+        return keep_objects(text, spans_of_tags(tags, offsets, text))
 
 
 def answer_states(lmm: BaseLMM, inputs: Sequence[LMMInputs]) -> list[Tensor]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from flmm.structures import LMMInputs
 
 from .base import BaseLMM
@@ -30,10 +32,18 @@ def write_answers(
     Returns:
         The answers without special tokens and without spaces around them.
     """
-    texts = []
-    for ids in lmm.generate(inputs, max_new_tokens):
-        text = tokenizer.decode(ids, skip_special_tokens=True)
-        for mark in stop:
-            text = text.split(mark)[0]
-        texts.append(text.strip())
-    return texts
+    return [cut_answer(tokenizer, ids, stop) for ids in lmm.generate(inputs, max_new_tokens)]
+
+
+def cut_answer(tokenizer: Any, ids: Tensor, stop: Sequence[str] = ()) -> str:
+    """Text of an answer.
+
+    Args:
+        tokenizer: Of the LMM.
+        ids: ``(n,)`` ids that it wrote.
+        stop: See :func:`write_answers`.
+    """
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    for mark in stop:
+        text = text.split(mark)[0]
+    return text.strip()

@@ -68,7 +68,7 @@ class BaseLMM(nn.Module, ABC):
     def generate_with_features(
         self,
         inputs: Sequence[LMMInputs],
-        find_phrases: Callable[[Tensor], Tensor],
+        find_phrases: Callable[[Tensor, Tensor], Tensor],
         max_new_tokens: int = 128,
     ) -> list[WrittenText]:
         """Continue each sequence greedily and tell where the LMM looked while it wrote.
@@ -78,8 +78,9 @@ class BaseLMM(nn.Module, ABC):
 
         Args:
             inputs: The prompts, each with an image.
-            find_phrases: Called with the ``(n,)`` ids that were written; returns ``(n,)`` int64,
-                the phrase that each token belongs to, -1 for none.
+            find_phrases: Called with the ``(n,)`` ids that were written and their hidden states
+                ``(n, L, C)``; returns ``(n,)`` int64, the phrase that each token belongs to, -1
+                for none.
             max_new_tokens: Most tokens to write for each.
 
         Returns:

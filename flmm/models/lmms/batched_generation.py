@@ -31,13 +31,7 @@ def write_batch(lmm: HFLMM, inputs: Sequence[LMMInputs], max_new_tokens: int) ->
     """
     if not inputs:
         return []
-    names = {tuple(sample.tensors) for sample in inputs}
-    per_token = any(
-        tensor.shape[:2] == (1, len(sample.input_ids))
-        for sample in inputs
-        for tensor in sample.tensors.values()
-    )
-    if len(inputs) == 1 or len(names) > 1 or per_token:
+    if not fits_one_batch(inputs):
         return lmm.generate(inputs, max_new_tokens)
     longest = max(len(sample.input_ids) for sample in inputs)
     ids = torch.full((len(inputs), longest), lmm.pad_token_id)
@@ -68,3 +62,18 @@ def write_batch(lmm: HFLMM, inputs: Sequence[LMMInputs], max_new_tokens: int) ->
         stop = [i for i, token in enumerate(row.tolist()) if token in ends]
         written.append(row[: stop[0]] if stop else row)
     return written
+
+
+def fits_one_batch(inputs: Sequence[LMMInputs]) -> bool:
+    """Whether :func:`write_batch` pads these prompts in front and reads them together.
+
+    Args:
+        inputs: The prompts.
+    """
+    names = {tuple(sample.tensors) for sample in inputs}
+    per_token = any(
+        tensor.shape[:2] == (1, len(sample.input_ids))
+        for sample in inputs
+        for tensor in sample.tensors.values()
+    )
+    return len(inputs) > 1 and len(names) == 1 and not per_token

@@ -160,7 +160,12 @@ class ConversationProcessor:
             )
             for turn in sample.turns
         ]
-        return self.template.segments(turns, self.tokenizer.eos_token or '')
+        front: list[Segment] = []
+        if self.template.image_before and any(self.image_text in turn.request for turn in turns):
+            front = [(self.template.image_before.replace('{image}', self.image_text), LAYOUT)]
+            named = f'{self.image_text}\n'
+            turns = [replace(turn, request=turn.request.replace(named, '', 1)) for turn in turns]
+        return front + self.template.segments(turns, self.tokenizer.eos_token or '')
 
     def _render(self, text: str) -> str:
         """Placeholders become tokens; other control tokens become plain text."""

@@ -31,6 +31,8 @@ class ConversationTemplate:
             ``before_answer`` without its trailing space.
         stop: Text at which to cut what was generated; empty where the end is a token.
         reply_prefix: What a model repeats before its answer, to be taken off.
+        image_before: Where the image stands before the conversation, how it is written there,
+            ``{image}`` being its token; it is then taken out of the request that names it.
     """
 
     system: str = ''
@@ -43,6 +45,7 @@ class ConversationTemplate:
     opening: str | None = None
     stop: str = ''
     reply_prefix: str = ''
+    image_before: str = ''
 
     def segments(self, turns: Sequence[Turn], eos: str) -> list[Segment]:
         """Write a conversation.
@@ -143,6 +146,17 @@ CONVERSATION_TEMPLATES: dict[str, ConversationTemplate] = {
         end='<|im_end|>',
         after_answer='\n',
         opening='<|im_start|>assistant\n',
+    ),
+    # CoLLaVO's release, without its sentence at the beginning.
+    'collavo': ConversationTemplate(
+        before_request='[UNUSED_TOKEN_146]user\n',
+        after_request='[UNUSED_TOKEN_145]\n',
+        before_answer='[UNUSED_TOKEN_146]assistant\n',
+        end='[UNUSED_TOKEN_145]',
+        after_answer='\n',
+        opening='[UNUSED_TOKEN_146]assistant\n',
+        stop='[UN',
+        image_before='{image} ',
     ),
 }
 

@@ -84,22 +84,22 @@ class GenerationTrace(AttentionObserver):
             states: ``(1, T, C)`` of the prompt, which is not kept, or ``(1, 1, C)``.
         """
         if index not in self._hidden:
-            self._hidden[index] = []  # the forward of the prompt
+            # The forward of the prompt: none of it is kept but its form, for an empty text.
+            self._hidden[index] = [states[:, :0].clone()]
         else:
             self._hidden[index].append(states)
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """Hidden states of some of the written tokens.
+    def hidden(self, count: int) -> Tensor:
+        """Hidden states of the first written tokens.
 
         Args:
-            tokens: ``(Q,)`` int64, their indices in the written text.
+            count: n, how many.
 
         Returns:
-            ``(Q, L, C)``.
+            ``(n, L, C)``.
         """
-        layers = [torch.cat(self._hidden[i], dim=1)[0] for i in sorted(self._hidden)]
-        picked = [states[tokens.to(states.device)] for states in layers]
-        return torch.stack([states.to(picked[0].device) for states in picked], dim=1)
+        layers = [torch.cat(self._hidden[i][: count + 1], dim=1)[0] for i in sorted(self._hidden)]
+        return torch.stack([states.to(layers[0].device) for states in layers], dim=1)
 
     def collect_into(self, capture: RowCapture) -> None:
         """Compute the rows of the written tokens.

@@ -201,7 +201,7 @@ class HFLMM(BaseLMM):
     def generate_with_features(
         self,
         inputs: Sequence[LMMInputs],
-        find_phrases: Callable[[Tensor], Tensor],
+        find_phrases: Callable[[Tensor, Tensor], Tensor],
         max_new_tokens: int = 128,
     ) -> list[WrittenText]:
         """Greedy continuation that is grounded; see :meth:`BaseLMM.generate_with_features`."""
@@ -210,14 +210,18 @@ class HFLMM(BaseLMM):
         return [self._write(sample, find_phrases, max_new_tokens) for sample in inputs]
 
     def _write(
-        self, sample: LMMInputs, find_phrases: Callable[[Tensor], Tensor], max_new_tokens: int
+        self,
+        sample: LMMInputs,
+        find_phrases: Callable[[Tensor, Tensor], Tensor],
+        max_new_tokens: int,
     ) -> WrittenText:
         trace = GenerationTrace()
         with trace.active(), watch_hidden_states(self.decoder(), trace.keep_hidden):
             # One token more than asked for: only a token that is read again has a row.
             written = write_greedily(self.model, self._batch([sample]), max_new_tokens + 1)
         written = written[:max_new_tokens].to(sample.input_ids.device)
-        phrase_ids = find_phrases(written).to(written.device)
+        hidden = trace.hidden(len(written))
+        phrase_ids = find_phrases(written, hidden).to(written.device)
         is_image = torch.zeros_like(sample.input_ids, dtype=torch.bool)
         is_image[torch.cat([grid.positions.flatten() for grid in sample.grids])] = True
         input_ids = torch.cat([sample.input_ids, written])
@@ -234,7 +238,7 @@ class HFLMM(BaseLMM):
         capture = RowCapture(rows[None].to(self.device), [_cells(sample)], self.merge)
         trace.collect_into(capture)
         capture.check_complete(self.decoder().layers)
-        hidden = trace.hidden(torch.nonzero(rows >= 0).flatten())
+        hidden = hidden[(rows >= 0).to(hidden.device)]
         return WrittenText(written, whole, self._features(capture.maps(0), hidden, rows, whole))
 
     def stream(self, sample: LMMInputs, max_new_tokens: int = 128) -> Iterator[int]:

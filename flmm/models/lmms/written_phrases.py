@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from flmm.utils.text import phrase_of_each_token, split_by_spans
+
+
+@dataclass(frozen=True)
+class TracedText:
+    """A text that an LMM wrote, token by token, as it was while it wrote.
+
+    Attributes:
+        text: Without space around it.
+        offsets: ``(start, end)`` of each token in characters of ``text``.
+        hidden: ``(n, L, C)``, the states of the tokens.
+    """
+
+    text: str
+    offsets: list[tuple[int, int]]
+    hidden: Tensor
 
 
 class PhraseFinder:
@@ -19,23 +35,27 @@ class PhraseFinder:
 
     Args:
         tokenizer: Decodes the ids; special tokens are left out.
-        choose: Returns ``(start, end)`` in characters of each phrase of a text, not overlapping.
+        choose: Returns ``(start, end)`` in characters of each phrase of what was written, not
+            overlapping.
 
     Attributes:
         text: What was written, without space around it.
         spans: The phrases of ``text``.
     """
 
-    def __init__(self, tokenizer: Any, choose: Callable[[str], Sequence[tuple[int, int]]]) -> None:
+    def __init__(
+        self, tokenizer: Any, choose: Callable[[TracedText], Sequence[tuple[int, int]]]
+    ) -> None:
         self.tokenizer, self.choose = tokenizer, choose
         self.text = ''
         self.spans: list[tuple[int, int]] = []
 
-    def __call__(self, ids: Tensor) -> Tensor:
+    def __call__(self, ids: Tensor, hidden: Tensor) -> Tensor:
         """Phrase of each token.
 
         Args:
             ids: ``(n,)`` int64.
+            hidden: ``(n, L, C)``, their hidden states.
 
         Returns:
             ``(n,)`` int64, -1 for none.
@@ -47,8 +67,10 @@ class PhraseFinder:
             lambda some: self.tokenizer.decode(some, skip_special_tokens=True), ids.tolist()
         )
         self.text = whole.strip()
-        self.spans = list(self.choose(self.text))
         space = whole[: len(whole) - len(whole.lstrip())]
+        places = [[min(max(at - len(space), 0), len(self.text)) for at in pair] for pair in offsets]
+        own = [(start, end) for start, end in places]
+        self.spans = list(self.choose(TracedText(self.text, own, hidden)))
         pieces = [(space, -1), *split_by_spans(self.text, self.spans)]
         phrases = phrase_of_each_token(offsets, pieces)
         return torch.tensor(phrases, dtype=torch.int64, device=ids.device)

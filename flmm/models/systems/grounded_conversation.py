@@ -104,12 +104,8 @@ class GroundedConversation(BaseModel):
         return [self._predict(one, sample) for one, sample in zip(inputs, samples, strict=True)]
 
     def _predict(self, inputs: LMMInputs, sample: GroundingSample) -> GroundingPrediction:
-        """Masks come from where the LMM looked while it wrote."""
-
-        def choose(text: str) -> list[Span]:
-            return self.keywords.select([text], [sample], self.lmm, self.processor)[0]
-
-        finder = PhraseFinder(self.processor.tokenizer, choose)
+        """Words and masks come from the states of the LMM while it wrote: one pass."""
+        finder = PhraseFinder(self.processor.tokenizer, self.keywords.select_written)
         (written,) = self.lmm.generate_with_features([inputs], finder, self.max_new_tokens)
         answered = answer_sample(sample, finder.text, finder.spans)
         answered.lmm_inputs = written.inputs

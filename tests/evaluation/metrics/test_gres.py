@@ -38,3 +38,17 @@ def test_min_area_is_recorded_and_checked():
     assert '50 pixels' in GRESMetric(min_area=50).protocol()['no target']
     with pytest.raises(ValueError, match='min_area'):
         GRESMetric(min_area=0)
+
+
+def test_a_right_no_target_is_a_better_sample_than_a_wrong_one(make_prediction):
+    metric = GRESMetric()
+    phrase = Phrase('nothing there', CocoMask(()))
+    entries = [
+        metric.entry(make_prediction('a', ['0000'], ['0000'])),
+        metric.entry(make_prediction('b', ['1000'], ['0000'])),
+        metric.entry(make_prediction('c', ['0000', '1100'], ['0000', '1000'])),
+        metric.skipped_entry(SkippedSample('d', 'image_unreadable', '', (phrase,))),
+        metric.skipped_entry(SkippedSample('e', 'annotation_invalid', '', ())),
+    ]
+    scores = metric.sample_scores(entries)
+    assert scores[:4] == [approx(100), 0, approx(75), 0] and math.isnan(scores[4])

@@ -40,3 +40,9 @@ def test_no_long_question_is_nan_with_a_reason(make_prediction):
     metric.process({}, [make_prediction('r/short/a', ['1'], ['1'])])
     assert math.isnan(metric.evaluate(1)['reason_seg/giou_long'])
     assert 'reason_seg/giou_long' in metric.notes
+
+
+def test_a_question_without_answer_is_right_where_none_is_predicted(make_prediction):
+    metric = ReasonSegMetric()
+    right, wrong = make_prediction('r/long/a', ['00'], ['00']), make_prediction('b', ['10'], ['00'])
+    assert metric.sample_scores([metric.entry(right), metric.entry(wrong)]) == [100.0, 0.0]

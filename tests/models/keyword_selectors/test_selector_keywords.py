@@ -1,11 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
 
 from flmm.models.keyword_selectors import SelectorKeywords, TokenSelector
+from flmm.models.keyword_selectors.selector_keywords import answer_states
+from flmm.models.keyword_selectors.token_selector import spans_of_tags
 from flmm.models.lmms import HFLMM
+from flmm.models.lmms.written_phrases import PhraseFinder, TracedText
 from flmm.structures import GroundingSample
 from flmm.utils.errors import CheckpointError
+from flmm.utils.keywords import keep_objects
 
 TEXT = 'a red circle and the blue square'
 HEAD = dict(type=TokenSelector, num_layers=3, hidden_size=32)
@@ -49,6 +55,27 @@ def test_tags_become_characters(lmm, tiny_processor):
 def test_a_real_head_gives_spans_inside_the_text(lmm, tiny_processor):
     (spans,) = SelectorKeywords(HEAD).select([TEXT], [question()], lmm, tiny_processor)
     assert all(0 <= a < b <= len(TEXT) for a, b in spans)
+
+
+def test_an_answer_just_written_is_tagged_by_the_states_it_was_written_with(lmm, tiny_processor):
+    asked = question()
+    lmm.model.generation_config.eos_token_id = None
+    seen = []
+    finder = PhraseFinder(tiny_processor.tokenizer, lambda own: seen.append(own) or [])
+    (written,) = lmm.eval().generate_with_features([tiny_processor(asked)], finder, 6)
+    (own,) = seen
+    assert own.hidden.shape == (6, 3, 32)
+    # The same tokens read as a text, as phrase 0.
+    inputs = written.inputs
+    ids = torch.full_like(inputs.phrase_ids, -1)
+    ids[-6:] = 0
+    (read,) = answer_states(lmm, [replace(inputs, phrase_ids=ids)])
+    assert torch.allclose(own.hidden, read, rtol=1e-4, atol=1e-5)
+    torch.manual_seed(0)
+    keywords = SelectorKeywords(HEAD)
+    expected = spans_of_tags(keywords.selector(read).argmax(-1).tolist(), own.offsets, own.text)
+    assert keywords.select_written(own) == keep_objects(own.text, expected)
+    assert keywords.select_written(TracedText('', [], own.hidden[:0])) == []
 
 
 def test_weights_come_from_a_training_state_or_are_refused(tmp_path):

@@ -106,6 +106,18 @@ def test_control_tokens_in_a_text_are_text(processor):
     assert ids.count(processor.tokenizer.bos_token_id) == 1
 
 
+def test_a_template_may_put_the_image_before_the_conversation(tiny_processor):
+    talk = (('<image>\nWhat?', 'a red circle'), ('And?', 'the blue square'))
+    template = dict(before_request='USER: ', before_answer='ASSISTANT: ', image_before='{image} ')
+    processor = ConversationProcessor(tiny_processor, template)
+    text = processor.text_of(sample_of(*talk))
+    assert text.startswith('<image> USER: What?ASSISTANT: a red circle')
+    assert text.count('<image>') == 1
+    assert processor(sample_of(*talk)).grids[0].positions.min() == 1
+    bare = processor.text_of(GroundingSample('x', turns=[Turn('What?', 'a red circle')]))
+    assert bare.startswith('USER: What?')
+
+
 def test_the_numbers_of_regions_must_agree(processor):
     with pytest.raises(AnnotationError, match='name 1 regions, but it has 2'):
         processor(sample_of(('<image><region>', 'x'), regions=[(0, 0, 9, 9)] * 2))

@@ -12,7 +12,7 @@ from flmm.utils.errors import CaptureError
 NEW = 9
 
 
-def every_third(ids):
+def every_third(ids, hidden):
     """Phrases of the tokens 0-1, 3-4, 6-7, ...; the rest is between them."""
     place = torch.arange(len(ids))
     return torch.where(place % 3 < 2, place // 3, -1)
@@ -126,7 +126,7 @@ def test_the_last_token_has_features_whatever_ended_the_text(
     lmm.model.generation_config.eos_token_id = free[-1]
     end = min(free.index(free[-1]), limit)
     written = lmm.generate_with_features(
-        prompts, lambda ids: torch.arange(len(ids)), max_new_tokens=limit
+        prompts, lambda ids, hidden: torch.arange(len(ids)), max_new_tokens=limit
     )
     assert written[0].token_ids.tolist() == free[:end]
     assert written[0].features.phrase_indices == tuple(range(end))
@@ -135,7 +135,7 @@ def test_the_last_token_has_features_whatever_ended_the_text(
 
 def test_a_text_without_phrases_has_no_features(lmm, make_sample, tiny_processor):
     prompts = prompts_of(make_sample, tiny_processor, 1)
-    (text,) = lmm.generate_with_features(prompts, lambda ids: torch.full_like(ids, -1), 3)
+    (text,) = lmm.generate_with_features(prompts, lambda ids, hidden: 0 * ids - 1, 3)
     assert text.features is None and len(text.token_ids) == 3
 
 

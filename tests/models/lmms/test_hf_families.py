@@ -153,7 +153,7 @@ def test_the_text_it_writes_is_grounded_as_if_it_had_been_read(family, lmm, proc
     sample = GroundingSample('s', image=noise(family.shapes[0]), prompt=family.prompt)
     ends, lmm.model.generation_config.eos_token_id = lmm.model.generation_config.eos_token_id, None
     try:
-        (text,) = lmm.generate_with_features([processor(sample)], lambda ids: ids * 0, 4)
+        (text,) = lmm.generate_with_features([processor(sample)], lambda ids, hidden: ids * 0, 4)
     finally:
         lmm.model.generation_config.eos_token_id = ends
     (want,) = features(lmm, [text.inputs])

@@ -10,10 +10,14 @@ def span_of(text, words):
     return (text.index(words), text.index(words) + len(words))
 
 
+def states(ids):
+    return torch.arange(len(ids), dtype=torch.float32)[:, None, None]
+
+
 def find(tokenizer, text, phrases):
     ids = torch.tensor(tokenizer(text, add_special_tokens=False)['input_ids'])
-    finder = PhraseFinder(tokenizer, lambda own: [span_of(own, words) for words in phrases])
-    return finder, ids, finder(ids).tolist()
+    finder = PhraseFinder(tokenizer, lambda own: [span_of(own.text, words) for words in phrases])
+    return finder, ids, finder(ids, states(ids)).tolist()
 
 
 def words_of(tokenizer, ids, found, phrase):
@@ -38,14 +42,27 @@ def test_characters_of_several_tokens(tiny_tokenizer):
 
 def test_special_tokens_are_no_text(tiny_tokenizer):
     ids = torch.tensor([tiny_tokenizer.bos_token_id, *tiny_tokenizer('a star')['input_ids'][1:]])
-    finder = PhraseFinder(tiny_tokenizer, lambda own: [(0, len(own))])
-    found = finder(ids).tolist()
+    finder = PhraseFinder(tiny_tokenizer, lambda own: [(0, len(own.text))])
+    found = finder(ids, states(ids)).tolist()
     assert finder.text == 'a star' and set(found[1:]) == {0}
 
 
 def test_no_text_has_no_phrase(tiny_tokenizer):
     finder = PhraseFinder(tiny_tokenizer, lambda own: [])
-    assert finder(torch.zeros(0, dtype=torch.int64)).shape == (0,) and finder.text == ''
+    nothing = torch.zeros(0, dtype=torch.int64)
+    assert finder(nothing, states(nothing)).shape == (0,) and finder.text == ''
+
+
+@pytest.mark.parametrize('text', ['a star', '  a star \n'])
+def test_the_chooser_sees_the_tokens_of_the_text_without_space_around_it(tiny_tokenizer, text):
+    seen = []
+    finder = PhraseFinder(tiny_tokenizer, lambda own: seen.append(own) or [])
+    ids = torch.tensor(tiny_tokenizer(text, add_special_tokens=False)['input_ids'])
+    finder(ids, states(ids))
+    (own,) = seen
+    assert own.text == 'a star' and torch.equal(own.hidden, states(ids))
+    assert len(own.offsets) == len(ids) and own.offsets[-1][1] == len('a star')
+    assert ''.join(own.text[a:b] for a, b in own.offsets) == 'a star'
 
 
 @settings(deadline=None, max_examples=60)
