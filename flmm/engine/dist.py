@@ -25,6 +25,8 @@ _VARIABLES: dict[str, tuple[str, str, str]] = {
 # at once all the same, as its connections close.
 _PATIENCE = datetime.timedelta(hours=24)
 
+_duty: Callable[[], None] | None = None
+
 
 def init_distributed(launcher: str, backend: str = 'nccl', **kwargs: Any) -> None:
     """Join the process group that a launcher made; nothing happens for ``none``, or twice.
@@ -51,13 +53,41 @@ def init_distributed(launcher: str, backend: str = 'nccl', **kwargs: Any) -> Non
             'tools/dist_test.sh or tools/slurm_test.sh, or leave out --launcher.'
         )
     if torch.cuda.is_available():
+        if (attempt := restart_count(os.environ)) and launcher == 'pytorch':
+            kwargs |= store_of_attempt(attempt)
         init_dist(launcher, backend=backend, **kwargs)
         if torch_dist.get_backend() != 'gloo':
             # Now, while the processes are in step: making a group waits for all of them.
             _new_cpu_group()
         return
     os.environ.update(cpu_environment(launcher, os.environ))
-    torch_dist.init_process_group('gloo', timeout=_PATIENCE)
+    meeting = store_of_attempt(attempt) if (attempt := restart_count(os.environ)) else {}
+    torch_dist.init_process_group('gloo', timeout=_PATIENCE, **meeting)
+
+
+def restart_count(environment: Mapping[str, str]) -> int:
+    """How often torchrun has started these processes again in a store that it keeps open.
+
+    Args:
+        environment: Usually ``os.environ``.
+    """
+    if environment.get('TORCHELASTIC_USE_AGENT_STORE') != 'True':
+        return 0
+    return int(environment.get('TORCHELASTIC_RESTART_COUNT', 0))
+
+
+def store_of_attempt(attempt: int) -> dict[str, Any]:
+    """Where the processes of one attempt meet, as arguments of ``init_process_group``.
+
+    torchrun with a fixed master address has one store for all attempts, in which the addresses of
+    the processes that have died still stand: new ones would be refused there.
+
+    Args:
+        attempt: From :func:`restart_count`.
+    """
+    store, rank, world_size = next(torch_dist.rendezvous('env://', timeout=_PATIENCE))
+    own = torch_dist.PrefixStore(f'attempt_{attempt}', store)
+    return {'store': own, 'rank': rank, 'world_size': world_size}
 
 
 def cpu_environment(launcher: str, environment: Mapping[str, str]) -> dict[str, str]:
@@ -79,6 +109,29 @@ def cpu_environment(launcher: str, environment: Mapping[str, str]) -> dict[str, 
     return found
 
 
+def before_meeting(duty: Callable[[], None] | None) -> None:
+    """Have something done whenever this process is about to exchange results with the others.
+
+    Args:
+        duty: Called before each exchange of this module's; takes the place of an earlier one.
+    """
+    global _duty
+    _duty = duty
+
+
+def agree_on_least(number: int) -> int:
+    """The least of the numbers of all processes.
+
+    Args:
+        number: Of this process, a 64-bit integer.
+    """
+    if get_dist_info()[1] == 1:
+        return number
+    least = torch.tensor(number, dtype=torch.int64)
+    torch_dist.all_reduce(least, torch_dist.ReduceOp.MIN, group=_cpu_group())
+    return int(least)
+
+
 def gather_plain(content: Any) -> list[Any] | None:
     """Collect plain objects (counts, run lengths, texts) of all processes on the first one.
 
@@ -93,6 +146,7 @@ def gather_plain(content: Any) -> list[Any] | None:
     rank, world_size = get_dist_info()
     if world_size == 1:
         return [content]
+    _do_duty()
     received: list[Any] | None = [None] * world_size if rank == 0 else None
     torch_dist.gather_object(content, received, dst=0, group=_cpu_group())
     return received
@@ -106,6 +160,7 @@ def share_plain(content: Any) -> Any:
     """
     if get_dist_info()[1] == 1:
         return content
+    _do_duty()
     box = [content]
     torch_dist.broadcast_object_list(box, src=0, group=_cpu_group())
     return box[0]
@@ -132,6 +187,11 @@ def on_first(function: Callable[[], Any]) -> Any:
     if problem is not None:
         raise problem
     return result
+
+
+def _do_duty() -> None:
+    if _duty is not None:
+        _duty()
 
 
 def _cpu_group() -> torch_dist.ProcessGroup | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from mmengine.model import is_model_wrapper
@@ -57,82 +56,14 @@ class FLMMFlexibleRunner(ResumableRunner, FlexibleRunner):
         """Whether the gradients of the last step were used, so that none have to be saved."""
         return self.strategy.accumulation_complete()
 
-    def save_checkpoint(
-        self,
-        out_dir: str,
-        filename: str,
-        file_client_args: dict | None = None,
-        save_optimizer: bool = True,
-        save_param_scheduler: bool = True,
-        meta: dict | None = None,
-        by_epoch: bool = True,
-        backend_args: dict | None = None,
-    ) -> None:
-        """Write a checkpoint folder; checkpoint hooks call this, on all processes.
+    def write_state(self, path: str, state: dict, optimizer: bool, schedulers: bool) -> None:
+        """Write a folder; see `ResumableRunner.save_checkpoint`."""
+        self.strategy.save_state(path, state, optimizer, schedulers)
 
-        Args:
-            out_dir: Folder of the folder, on a disk that all processes share.
-            filename: Its name.
-            file_client_args: Not supported, as atomic writing needs a file system.
-            save_optimizer: Whether the optimiser's state goes in.
-            save_param_scheduler: Whether the schedulers' state goes in.
-            meta: More plain values for `meta`; `epoch` and `iter` in it win.
-            by_epoch: Whether this is called at the end of an epoch, before it is counted.
-            backend_args: Not supported, see `file_client_args`.
+    def read_weights(self, path: str, strict: bool) -> None:
+        """Load weights; see `ResumableRunner.load_checkpoint`."""
+        self.logger.info(f'{path}: {self.strategy.load_weights(path)}.')
 
-        Raises:
-            CheckpointWriteError: It cannot be written; an older one of that name is intact.
-        """
-        if file_client_args or backend_args:
-            raise ValueError('Checkpoints are written to a file system, not to a backend.')
-        common = self.run_state(meta, by_epoch)
-        path = os.path.join(out_dir, filename)
-        self.strategy.save_state(path, common, save_optimizer, save_param_scheduler)
-
-    def load_checkpoint(
-        self,
-        filename: str,
-        map_location: Any = 'cpu',
-        strict: bool = False,
-        revise_keys: list | None = None,
-    ) -> None:
-        """Load weights, from anything that `flmm.engine.weights.load_weights` reads.
-
-        Args:
-            filename: A local file, or a folder of DeepSpeed or flmm.
-            map_location: Ignored: tensors are read to the CPU and copied into the model.
-            strict: Ignored: what the model lacks is named in the log.
-            revise_keys: Not supported; a converter renames keys.
-
-        Raises:
-            CheckpointError: A trainable parameter is missing, or of another shape.
-            UnsafeFileError: The file holds more than tensors and plain containers.
-        """
-        if revise_keys:
-            raise ValueError('flmm does not rename keys; convert the checkpoint instead.')
-        self.logger.info(f'{filename}: {self.strategy.load_weights(filename)}.')
-        self._has_loaded = True
-
-    def resume(
-        self,
-        filename: str,
-        resume_optimizer: bool = True,
-        resume_param_scheduler: bool = True,
-        map_location: Any = 'default',
-    ) -> None:
-        """Go on from a checkpoint folder, of any number of processes and any stage of ZeRO.
-
-        Args:
-            filename: The folder.
-            resume_optimizer: Whether to restore the optimiser.
-            resume_param_scheduler: Whether to restore the schedulers.
-            map_location: Ignored: everything is read to the CPU and copied to its place.
-
-        Raises:
-            CheckpointError: It is not a training state of this config.
-            UnsafeFileError: The files hold more than tensors and plain containers.
-        """
-        common = self.strategy.resume_state(filename, resume_optimizer, resume_param_scheduler)
-        self.restore_run(common, filename)
-        self._has_loaded = True
-        self.logger.info(f'Resumed {filename}: epoch {self.epoch}, iteration {self.iter}.')
+    def read_state(self, path: str, optimizer: bool, schedulers: bool) -> dict[str, Any]:
+        """Restore a folder; see `ResumableRunner.resume`."""
+        return self.strategy.resume_state(path, optimizer, schedulers)

@@ -74,7 +74,8 @@ class MuonConstructor(DefaultOptimWrapperConstructor):
     """Build an ``OptimWrapper`` around :class:`MuonAdamW`.
 
     The config's ``optimizer`` holds the arguments of ``MuonAdamW`` but for the parameters.
-    Embeddings and the language head are recognised by their modules.
+    Embeddings and the language head are recognised by their modules; what else is to stay with
+    AdamW is named by a part of its name in ``paramwise_cfg=dict(adamw=[...])``.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -84,10 +85,12 @@ class MuonConstructor(DefaultOptimWrapperConstructor):
             for name, module in model.named_modules()
             if isinstance(module, nn.Embedding) or name.endswith('lm_head')
         }
+        named = tuple(self.paramwise_cfg.get('adamw', ()))
         matrices, others = [], []
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 inside = parameter.ndim == 2 and id(parameter) not in outside
+                inside &= not any(part in name for part in named)
                 (matrices if inside else others).append(parameter)
         wrapper = dict(self.optim_wrapper_cfg)
         wrapper.pop('type', None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import time
 from typing import Any
 
@@ -71,6 +72,105 @@ class ResumableRunner:
 
     def accumulation(self) -> int:
         """Batches of one process that make an optimiser step."""
+        raise NotImplementedError
+
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Write a training state; checkpoint hooks call this, on all processes.
+
+        Args:
+            out_dir: Its folder, on a local or mounted disk that all processes share.
+            filename: Its name; of a file, or under DeepSpeed of a folder.
+            file_client_args: Not supported, as atomic writing needs a file system.
+            save_optimizer: Whether the optimiser's state goes in.
+            save_param_scheduler: Whether the schedulers' state goes in.
+            meta: More plain values for `meta`; `epoch` and `iter` in it win.
+            by_epoch: Whether this is called at the end of an epoch, before it is counted.
+            backend_args: Not supported, see `file_client_args`.
+
+        Raises:
+            CheckpointWriteError: It cannot be written; an older one of that name is intact.
+            ValueError: It is to be written to a backend.
+        """
+        if file_client_args or backend_args:
+            raise ValueError('Checkpoints are written to a file system, not to a backend.')
+        state = self.run_state(meta, by_epoch)
+        path = os.path.join(out_dir, filename)
+        self.write_state(path, state, save_optimizer, save_param_scheduler)
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = 'cpu',
+        strict: bool = False,
+        revise_keys: list | None = None,
+    ) -> dict | None:
+        """Load weights, from anything that `flmm.engine.weights.load_weights` reads.
+
+        Args:
+            filename: A local file, or a folder of DeepSpeed or flmm.
+            map_location: Ignored: tensors are read to the CPU and copied into the model.
+            strict: Whether tensors that the model lacks are an error; under DeepSpeed they are
+                named in the log.
+            revise_keys: Not supported; a converter renames keys.
+
+        Returns:
+            A dict with the `state_dict`; None under DeepSpeed.
+
+        Raises:
+            CheckpointError: A trainable parameter is missing, or of another shape.
+            UnsafeFileError: The file holds more than tensors and plain containers.
+            ValueError: Keys are to be renamed.
+        """
+        if revise_keys:
+            raise ValueError('flmm does not rename keys; convert the checkpoint instead.')
+        loaded = self.read_weights(filename, strict)
+        self._has_loaded = True
+        return loaded
+
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: Any = 'cpu',
+    ) -> None:
+        """Go on from a training state, written by any number of processes.
+
+        Args:
+            filename: A local file; under DeepSpeed a folder, of any stage of ZeRO.
+            resume_optimizer: Whether to restore the optimiser.
+            resume_param_scheduler: Whether to restore the schedulers.
+            map_location: Ignored: everything is read to the CPU and copied to its place.
+
+        Raises:
+            CheckpointError: It is not a training state of this config.
+            UnsafeFileError: The file holds more than tensors and plain containers.
+        """
+        state = self.read_state(filename, resume_optimizer, resume_param_scheduler)
+        self.restore_run(state, filename)
+        self._has_loaded = True
+        self.logger.info(f'Resumed {filename}: epoch {self.epoch}, iteration {self.iter}.')
+
+    def write_state(self, path: str, state: dict, optimizer: bool, schedulers: bool) -> None:
+        """Write `run_state`'s result with model, optimiser and schedulers."""
+        raise NotImplementedError
+
+    def read_weights(self, path: str, strict: bool) -> dict | None:
+        """Read weights into the model; see `load_checkpoint`."""
+        raise NotImplementedError
+
+    def read_state(self, path: str, optimizer: bool, schedulers: bool) -> dict[str, Any]:
+        """Restore model, optimiser and schedulers; give what `restore_run` takes."""
         raise NotImplementedError
 
     def run_state(self, meta: dict | None, by_epoch: bool) -> dict[str, Any]:

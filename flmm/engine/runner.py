@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any
 
 import torch
@@ -79,45 +78,17 @@ class FLMMRunner(ResumableRunner, Runner):
         wrapper = self.optim_wrapper
         return wrapper.should_update() if isinstance(wrapper, OptimWrapper) else True
 
-    def save_checkpoint(
-        self,
-        out_dir: str,
-        filename: str,
-        file_client_args: dict | None = None,
-        save_optimizer: bool = True,
-        save_param_scheduler: bool = True,
-        meta: dict | None = None,
-        by_epoch: bool = True,
-        backend_args: dict | None = None,
-    ) -> None:
-        """Write a training state; checkpoint hooks call this, on all processes.
-
-        Args:
-            out_dir: Folder of the file, on a local or mounted disk.
-            filename: Its name.
-            file_client_args: Not supported, as atomic writing needs a file system.
-            save_optimizer: Whether the optimiser's state goes in.
-            save_param_scheduler: Whether the schedulers' state goes in.
-            meta: More plain values for `meta`; `epoch` and `iter` in it win.
-            by_epoch: Whether this is called at the end of an epoch, before it is counted.
-            backend_args: Not supported, see `file_client_args`.
-
-        Raises:
-            CheckpointWriteError: It cannot be written; an older file of that name is intact.
-        """
-        if file_client_args or backend_args:
-            raise ValueError('FLMMRunner writes checkpoints to a file system, not to a backend.')
-        state = self.run_state(meta, by_epoch)
+    def write_state(self, path: str, state: dict, optimizer: bool, schedulers: bool) -> None:
+        """Write a file; see `ResumableRunner.save_checkpoint`."""
         if is_main_process():
             state['state_dict'] = trainable_state_dict(self.bare_model)
-            if save_optimizer:
+            if optimizer:
                 state['optimizer'] = self.optim_wrapper.state_dict()
-            if save_param_scheduler and self.param_schedulers is not None:
+            if schedulers and self.param_schedulers is not None:
                 state['param_schedulers'] = map_schedulers(
                     self.param_schedulers, lambda scheduler: scheduler.state_dict()
                 )
             self.call_hook('before_save_checkpoint', checkpoint=state)
-        path = os.path.join(out_dir, filename)
 
         def write() -> None:
             try:
@@ -128,72 +99,30 @@ class FLMMRunner(ResumableRunner, Runner):
 
         on_first(write)
 
-    def load_checkpoint(
-        self,
-        filename: str,
-        map_location: Any = 'cpu',
-        strict: bool = False,
-        revise_keys: list | None = None,
-    ) -> dict:
-        """Load weights, from anything that `flmm.engine.weights.load_weights` reads.
-
-        Args:
-            filename: A local file, or a folder of DeepSpeed or flmm.
-            map_location: Ignored: tensors are read to the CPU and copied into the model.
-            strict: Whether tensors that the model lacks are an error.
-            revise_keys: Not supported; a converter renames keys.
-
-        Returns:
-            A dict with the `state_dict`.
-
-        Raises:
-            CheckpointError: A trainable parameter is missing, or of another shape.
-            UnsafeFileError: The file holds more than tensors and plain containers.
-        """
-        if revise_keys:
-            raise ValueError('FLMMRunner does not rename keys; convert the checkpoint instead.')
-        checkpoint = {'state_dict': load_weights(filename)}
-        self._load_into_model(checkpoint, filename, strict)
-        self._has_loaded = True
+    def read_weights(self, path: str, strict: bool) -> dict:
+        """Load weights; see `ResumableRunner.load_checkpoint`."""
+        checkpoint = {'state_dict': load_weights(path)}
+        self._load_into_model(checkpoint, path, strict)
         return checkpoint
 
-    def resume(
-        self,
-        filename: str,
-        resume_optimizer: bool = True,
-        resume_param_scheduler: bool = True,
-        map_location: Any = 'cpu',
-    ) -> None:
-        """Go on from a training state.
-
-        Args:
-            filename: A local file.
-            resume_optimizer: Whether to restore the optimiser.
-            resume_param_scheduler: Whether to restore the schedulers.
-            map_location: Ignored: everything is read to the CPU and copied to its place.
-
-        Raises:
-            CheckpointError: It is not a training state of this config.
-            UnsafeFileError: The file holds more than tensors and plain containers.
-        """
-        if is_sharded_state(filename):
+    def read_state(self, path: str, optimizer: bool, schedulers: bool) -> dict[str, Any]:
+        """Restore a file; see `ResumableRunner.resume`."""
+        if is_sharded_state(path):
             raise CheckpointError(
-                filename,
+                path,
                 'was saved by a DeepSpeed run.',
                 fix='Resume it with --deepspeed, or set load_from to start from its weights.',
             )
-        state = load_training_state(filename)
-        self._load_into_model(state, filename, strict=False)
-        if resume_optimizer:
+        state = load_training_state(path)
+        self._load_into_model(state, path, strict=False)
+        if optimizer:
             self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
-            restore_part('optimizer', state, filename, self.optim_wrapper.load_state_dict)
-        if resume_param_scheduler and self.param_schedulers is not None:
+            restore_part('optimizer', state, path, self.optim_wrapper.load_state_dict)
+        if schedulers and self.param_schedulers is not None:
             self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
             load = load_schedulers(self.param_schedulers)
-            restore_part('param_schedulers', state, filename, load)
-        self.restore_run(state, filename)
-        self._has_loaded = True
-        self.logger.info(f'Resumed {filename}: epoch {self.epoch}, iteration {self.iter}.')
+            restore_part('param_schedulers', state, path, load)
+        return state
 
     def _load_into_model(self, checkpoint: dict, filename: str, strict: bool) -> None:
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)

@@ -9,19 +9,20 @@ import deepspeed
 import torch
 import torch.distributed as torch_dist
 from deepspeed.runtime.config import DeepSpeedConfig
-from deepspeed.runtime.engine import DeepSpeedEngine
 from mmengine._strategy import DeepSpeedStrategy
 from mmengine._strategy.deepspeed import MMDeepSpeedEngineWrapper
 from mmengine.device import get_device
-from mmengine.dist import broadcast, is_main_process
+from mmengine.dist import is_main_process
 from torch import nn
 
-from flmm.models.lmms import BaseLMM
 from flmm.registry import STRATEGIES
 from flmm.utils.errors import CheckpointError, FLMMError
 
 from .checkpoint import LoadReport, load_trainable_state_dict, trainable_buffer_names
-from .dist import init_distributed
+from .dist import gather_plain, init_distributed, on_first
+from .frugal_engine import FrugalEngine, join_deepspeed
+from .guarded_update import all_finite
+from .partitioned_lmm import PartitionedLayers, find_lmms, trained_layers
 from .runner import load_schedulers, restore_part
 from .sharded_checkpoint import (
     is_sharded_state,
@@ -30,6 +31,7 @@ from .sharded_checkpoint import (
     read_pieces,
     save_sharded_state,
 )
+from .step_guard import NonFiniteError
 from .weights import load_weights
 from .zero_state import (
     collect_pieces,
@@ -42,41 +44,12 @@ from .zero_state import (
 )
 
 
-class FrugalEngine(DeepSpeedEngine):
-    """DeepSpeed's engine, which leaves what is frozen as it was loaded.
+def refuse_trained_layers(config: dict, model: nn.Module, world_size: int) -> None:
+    """Refuse ZeRO-3 on several processes for a system that trains whole layers of its LMM.
 
-    DeepSpeed casts all parameters to fp16 or bf16, where its config asks for that, and sends all
-    of them from the first process to the others. A frozen LMM has a dtype of its own and was read
-    from the same files everywhere, mostly as memory-mapped pages.
-    """
-
-    def _cast_module_mixed_precision(
-        self, param_dtype: torch.dtype | None, buffer_dtype: torch.dtype | None, zero_init: bool
-    ) -> None:
-        for child in _not_wholly_frozen(self.module):
-            for parameter in child:
-                if param_dtype is not None and parameter.is_floating_point():
-                    parameter.data = parameter.data.to(param_dtype)
-
-    def _broadcast_model(self) -> None:
-        for parameter in self.module.parameters():
-            if parameter.requires_grad:
-                broadcast(parameter.data)
-
-
-def _not_wholly_frozen(model: nn.Module) -> list[list[nn.Parameter]]:
-    """Parameters of the model itself, and of each part of it in which anything is trained."""
-    parts = [list(model.parameters(recurse=False))]
-    parts += [list(child.parameters()) for child in model.children()]
-    return [part for part in parts if any(p.requires_grad for p in part)]
-
-
-def refuse_partitioned_lmm(config: dict, model: nn.Module, world_size: int) -> None:
-    """Refuse ZeRO-3 on several processes for a system with an LMM.
-
-    To gather a split parameter takes all processes at once, but heads and refiners run as often as
-    a batch has sizes and phrases, which differs between processes: their collectives would not
-    meet. ZeRO-2 shares out optimiser and gradients, and the frozen LMM is mapped once per machine.
+    Their gradients would have to be split layer by layer, as DeepSpeed's stage 3 does, which needs
+    all processes to run the same modules in the same order. Heads do not: how often they run
+    depends on the sizes and phrases of a batch.
 
     Args:
         config: Of DeepSpeed.
@@ -86,14 +59,38 @@ def refuse_partitioned_lmm(config: dict, model: nn.Module, world_size: int) -> N
     Raises:
         FLMMError: It is such a run.
     """
-    stage = config.get('zero_optimization', {}).get('stage')
-    has_lmm = any(isinstance(module, BaseLMM) for module in model.modules())
-    if stage == 3 and has_lmm and world_size > 1:
+    if _stage(config) == 3 and world_size > 1 and (trained := trained_layers(model)):
         raise FLMMError(
-            f'{type(model).__name__} cannot be trained with ZeRO-3 on {world_size} processes: how '
-            'often its heads run differs between them, so that gathering their weights would '
-            'never end. Use ZeRO-2 (--deepspeed deepspeed_zero2), or one process.'
+            f'{type(model).__name__} trains {len(trained)} whole layers of its LMM, which ZeRO-3 '
+            f'on {world_size} processes cannot do here: it shares out frozen layers, with or '
+            'without adapters in them. Use ZeRO-2 (--deepspeed deepspeed_zero2), or one process.'
         )
+
+
+def _stage(config: dict) -> int:
+    return int(config.get('zero_optimization', {}).get('stage', 0))
+
+
+def _with_whole_gathers(config: dict) -> dict:
+    """The config of DeepSpeed, safe for gloo.
+
+    Stage 3 gathers many parameters at once and waits for the last of them, which NCCL does in
+    order and gloo does not: without this option weights were read that had not arrived yet.
+    """
+    if _stage(config) != 3 or torch.cuda.is_available():
+        return config
+    zero = {**config['zero_optimization'], 'stage3_allgather_sequential': True}
+    return {**config, 'zero_optimization': zero}
+
+
+def _for_trained_part(config: dict) -> dict:
+    """The config of DeepSpeed for what is trained, where the LMM's layers are shared out by flmm.
+
+    Heads and adapters are small and stay whole; their gradients and optimiser are split as in
+    stage 2.
+    """
+    zero = {k: v for k, v in config['zero_optimization'].items() if k != 'offload_param'}
+    return {**config, 'zero_optimization': {**zero, 'stage': 2}}
 
 
 class EngineWrapper(MMDeepSpeedEngineWrapper):
@@ -111,8 +108,8 @@ class FLMMDeepSpeedStrategy(DeepSpeedStrategy):
 
     What differs from mmengine's and xtuner's strategies: it runs without a GPU (gloo); the frozen
     part keeps its own dtype and is not sent around; with ZeRO-3 it is partitioned after it was
-    built like any model, not inside `from_pretrained`; checkpoints are those of
-    `flmm.engine.sharded_checkpoint`.
+    built like any model, not inside `from_pretrained`, and gathered by
+    `flmm.engine.partitioned_lmm`; checkpoints are those of `flmm.engine.sharded_checkpoint`.
 
     Args:
         kwargs: As mmengine's strategy takes them.
@@ -136,20 +133,30 @@ class FLMMDeepSpeedStrategy(DeepSpeedStrategy):
         return super().prepare(model, **kwargs)
 
     def _wrap_model(self, model: nn.Module) -> EngineWrapper:
-        refuse_partitioned_lmm(self.config, model, torch_dist.get_world_size())
-        if not torch.cuda.is_available():
-            # Where it finds ninja, DeepSpeed would compile this for minutes, to speed up gloo.
-            deepspeed.ops.__compatible_ops__['deepspeed_shm_comm'] = False
+        refuse_trained_layers(self.config, model, torch_dist.get_world_size())
         # What deepspeed.initialize does, with an engine of our own.
-        deepspeed.init_distributed(verbose=False)
+        join_deepspeed()
         optimizer = self.optim_wrapper.optimizer if hasattr(self, 'optim_wrapper') else None
+        config = _with_whole_gathers(self.config)
+        shared_out = None
+        if _stage(config) == 3 and (lmms := find_lmms(model)) and not trained_layers(model):
+            # Before the engine moves what is whole to its device.
+            offload = config['zero_optimization'].get('offload_param')
+            shared_out = PartitionedLayers(model, lmms, offload)
+            config = _for_trained_part(config)
+            self.logger.info(
+                f'ZeRO-3: {len(shared_out.layers)} layers of the LMM with '
+                f'{shared_out.num_parameters} parameters are shared out over '
+                f'{torch_dist.get_world_size()} processes; what is trained stays whole.'
+            )
         engine = FrugalEngine(
             args=None,
             model=model,
             optimizer=optimizer,
-            config=self.config,
-            config_class=DeepSpeedConfig(self.config),
+            config=config,
+            config_class=DeepSpeedConfig(config),
         )
+        engine.shared_out = shared_out
         if optimizer is not None:
             zero_stage(engine)
             self.optim_wrapper.optimizer = engine.optimizer
@@ -177,7 +184,10 @@ class FLMMDeepSpeedStrategy(DeepSpeedStrategy):
 
         Raises:
             CheckpointWriteError: It cannot be written; an older one of that name is intact.
+            NonFiniteError: Weights are NaN or infinite; nothing is written.
         """
+        pieces = collect_pieces(self.model, save_optimizer)
+        self._refuse_nonfinite(path, pieces)
         bare = self.model.module
         if is_main_process():
             parameters, aliases = named_trainable(bare)
@@ -188,8 +198,23 @@ class FLMMDeepSpeedStrategy(DeepSpeedStrategy):
             common['zero'] = zero_scalars(self.model) if save_optimizer else {}
             if save_schedulers and hasattr(self, 'param_schedulers'):
                 common['param_schedulers'] = self.scheduler_state_dict()
-        pieces = collect_pieces(self.model, save_optimizer)
         save_sharded_state(path, common if is_main_process() else None, pieces, self.rank)
+
+    @staticmethod
+    def _refuse_nonfinite(path: str, pieces: dict[str, dict[str, Any]]) -> None:
+        """Stop on all processes where one has weights that are no numbers."""
+        bad = gather_plain([n for n, piece in pieces.items() if not all_finite([piece['weight']])])
+
+        def judge() -> None:
+            names = sorted({name for part in bad for name in part})
+            if names:
+                raise NonFiniteError(
+                    f'{len(names)} weights are NaN or infinite, so {path} is not written: '
+                    f'{", ".join(names[:5])}. Resume from an earlier checkpoint with a lower '
+                    'learning rate.'
+                )
+
+        on_first(judge)
 
     def load_weights(self, path: str) -> LoadReport:
         """Load weights from anything that `flmm.engine.weights.load_weights` reads.

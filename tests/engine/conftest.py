@@ -77,7 +77,7 @@ class Lab:
     def close(self):
         if self.process is not None:
             self.process.stdin.close()
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=300)
 
 
 @pytest.fixture(scope='session')

@@ -8,10 +8,13 @@ steps costs a fraction of a second. A job is a dict:
 - `work_dir`; `resume`: true, or a checkpoint;
 - `kill_step`: SIGKILL of all processes after the step with this number;
 - `kill_event`: SIGKILL of the first process at this event (see `Events`) inside of saving;
-- `disk_bytes`: writing more than so many bytes in all fails as on a full disk.
+- `poison_step`: after it the second process has a NaN in its float32 weights;
+- `disk_bytes`: writing more than so many bytes in all fails as on a full disk;
+- `call`: no training, but the function of this name in `lab_layers`, in each process.
 
 The result has `codes` (exit codes), `error` (of the first process that failed), `losses` (by
-step), `digest` (SHA-256 of the final trainable weights), `events`, `seconds`.
+step), `digest` (SHA-256 of the final trainable weights), `events`, `seconds`; of a `call`
+`returned`, what it gave in each process.
 """
 
 import faulthandler
@@ -30,6 +33,8 @@ from pathlib import Path
 import torch
 
 FORK = multiprocessing.get_context('fork')
+#: Seconds that a job may take; more are needed on a machine that is busy with other work.
+PATIENCE = float(os.environ.get('FLMM_LAB_SECONDS', 300))
 
 
 class Events:
@@ -107,8 +112,13 @@ def train(job, rank, connection):
     os.dup2(sink.fileno(), 2)
     torch.set_num_threads(1)
     # Where it hangs, if it does.
-    faulthandler.dump_traceback_later(max(job.get('timeout', 300) - 5, 1), file=sink)
+    faulthandler.dump_traceback_later(max(job.get('timeout', PATIENCE) - 5, 1), file=sink)
     try:
+        if 'call' in job:
+            import lab_layers
+
+            connection.send({'returned': getattr(lab_layers, job['call'])()})
+            os._exit(0)
         from mmengine.hooks import Hook
 
         events = Events(job.get('kill_event') if rank == 0 else None, job.get('disk_bytes'))
@@ -126,6 +136,9 @@ def train(job, rank, connection):
                 line = json.dumps([rank, step, losses[step], data_batch.get('ids', [])])
                 with open(f'{job["work_dir"]}.log', 'a') as file:
                     file.write(line + '\n')
+                if job.get('poison_step') == step and rank == 1:
+                    zero = runner.strategy.model.optimizer
+                    zero.single_partition_of_fp32_groups[0].data[0] = float('nan')
                 if job.get('kill_step') == step and rank == job.get('kill_rank', rank):
                     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -187,7 +200,7 @@ def run_job(job):
         process.start()
         sender.close()
         started.append((process, receiver))
-    results, deadline = {}, began + job.get('timeout', 300)
+    results, deadline = {}, began + job.get('timeout', PATIENCE)
     while any(process.is_alive() for process, _ in started):
         for rank, (_, receiver) in enumerate(started):
             if rank not in results and receiver.poll(0.01):
@@ -213,6 +226,8 @@ def run_job(job):
     errors = [r['error'] for r in results.values() if 'error' in r]
     answer['error'] = errors[0] if errors else None
     answer['codes'] = [process.exitcode for process, _ in started]
+    if 'call' in job:
+        answer['returned'] = [results.get(rank, {}).get('returned') for rank in range(world)]
     answer['seconds'] = round(time.monotonic() - began, 2)
     return answer
 

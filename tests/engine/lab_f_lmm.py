@@ -2,23 +2,30 @@
 
 import torch
 
+from flmm.datasets.base import GroundingDataset
+from flmm.engine.val_loop import MultiTaskValLoop
+from flmm.evaluation.metrics import RESMetric
 from flmm.models.lmms import HFLMM
 from flmm.models.mask_heads import UNetMaskHead
 from flmm.models.mask_refiners import SAMRefiner
 from flmm.models.systems import FLMM
 
 
-class Prepared(torch.utils.data.Dataset):
+class Prepared(GroundingDataset):
     """Samples that a test has prepared and saved."""
 
     def __init__(self, path):
+        super().__init__('prepared')
         # The test's own file, written a moment ago: whole objects, not only tensors.
         self.samples = torch.load(path, weights_only=False)
 
     def __len__(self):
         return len(self.samples)
 
-    def __getitem__(self, index):
+    def sample_id(self, index):
+        return self.samples[index].sample_id
+
+    def read_sample(self, index):
         return self.samples[index]
 
 
@@ -33,7 +40,7 @@ def adapt(cfg, job):
     maps = job['maps']
     cfg.model = dict(
         type=FLMM,
-        lmm=dict(type=HFLMM, pretrained=job['llava']),
+        lmm=dict(type=HFLMM, pretrained=job['llava'], dtype=job.get('lmm_dtype', 'auto')),
         mask_head=dict(
             type=UNetMaskHead, in_channels=maps, base_channels=8, num_stages=2, upsample_to=16
         ),
@@ -41,3 +48,11 @@ def adapt(cfg, job):
     )
     cfg.train_dataloader.dataset = dict(type=Prepared, path=job['samples'])
     cfg.train_dataloader.collate_fn = dict(type=collate)
+    # Nothing reads the IoU that SAM predicts.
+    cfg.find_unused_parameters = True
+    if job.get('validate'):
+        loader = dict(batch_size=1, num_workers=0, collate_fn=dict(type=collate))
+        cfg.val_dataloader = dict(res=dict(loader, dataset=cfg.train_dataloader.dataset))
+        cfg.val_evaluator = dict(res=[dict(type=RESMetric)])
+        cfg.val_cfg = dict(type=MultiTaskValLoop, limit=job['validate'])
+        cfg.train_cfg.val_interval = job['interval']

@@ -72,7 +72,9 @@ ZERO = {
 def config_of(job):
     """The config of a job, as a config file and xtuner's options would give it."""
     accumulation = job.get('accumulation', 1)
-    optimizer = dict(type=AdamW, lr=0.02, weight_decay=0.01)
+    optimizer = dict(
+        type=AdamW, lr=0.02, weight_decay=job.get('weight_decay', 0.01), eps=job.get('eps', 1e-8)
+    )
     by_epoch = job.get('epochs') is not None
     infinite = job.get('infinite', not by_epoch)
     cfg = dict(
@@ -136,4 +138,12 @@ def config_of(job):
         from lab_f_lmm import adapt
 
         adapt(cfg, job)
+    elif job.get('model') in ('adapters', 'trained'):
+        from lab_layers import AdaptedNet
+
+        cfg.model = dict(type=AdaptedNet, adapters=job['model'] == 'adapters')
+    elif job.get('model') == 'crossed':
+        from lab_layers import Crossed
+
+        cfg.model = dict(type=Crossed)
     return cfg

@@ -124,7 +124,7 @@ def test_accumulated_gradients_are_never_cut_in_half(lab):
         assert resumed['digest'] == whole['digest']
 
 
-def test_bf16_keeps_its_float32_weights_over_a_kill(lab):
+def test_zero_3_in_bf16_ends_bitwise_as_if_it_had_not_been_killed(lab):
     job = dict(strategy='zero3', world=2, steps=9, interval=3, bf16=True)
     whole = lab('bf16-whole', **job)
     lab('bf16', **job, kill_step=4)
@@ -134,3 +134,5 @@ def test_bf16_keeps_its_float32_weights_over_a_kill(lab):
         load_weights(lab.folder / name / 'iter_9.pth') for name in ('bf16-whole', 'bf16')
     )
     assert all(weights[name].equal(expected[name]) for name in expected)
+    # The rounded weights too, gathered at the end.
+    assert resumed['digest'] == whole['digest']

@@ -45,6 +45,19 @@ def test_only_hidden_matrices_go_to_muon():
     assert muon['lr'] == pytest.approx(0.1) and adamw['lr'] == pytest.approx(0.01)
 
 
+def test_named_matrices_stay_with_adamw():
+    net = Net()
+    net.rows = nn.Module()
+    net.rows.input = nn.Parameter(torch.zeros(3, 8))
+    config = dict(constructor=MuonConstructor, optimizer=dict(lr=0.01))
+    muon, adamw = build_optim_wrapper(net, dict(config)).optimizer.param_groups
+    assert any(p is net.rows.input for p in muon['params'])
+    config['paramwise_cfg'] = dict(adamw=['rows.'])
+    muon, adamw = build_optim_wrapper(net, config).optimizer.param_groups
+    assert any(p is net.rows.input for p in adamw['params'])
+    assert [p is net.inner.weight for p in muon['params']] == [True]
+
+
 def test_it_learns_and_a_scheduler_reaches_both():
     net = Net()
     wrapper = wrapper_of(net)

@@ -45,10 +45,6 @@ def test_xtuner_train_writes_and_resumes_checkpoints_of_flmm(config, tmp_path):
     assert all(weights[name].equal(expected[name]) for name in expected)
 
 
-# A known defect, in docs/reliability.md: gloo's processes do not meet again after the restart.
-@pytest.mark.xfail(
-    reason='torchrun --max-restarts with DeepSpeed over gloo does not go on', run=False
-)
 def test_dist_train_runs_two_processes_with_zero_and_starts_again_after_a_failure(config, tmp_path):
     work_dir = tmp_path / 'work'
     result = run(
