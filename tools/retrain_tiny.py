@@ -6,7 +6,7 @@ Examples:
     python tools/retrain_tiny.py sam --install
 
 A stage that has ended is not trained again: run the same command after an interruption.
-The result, with a model card, lies under work_dirs/tiny_llava/export or
+The result, with a model card, lies under work_dirs/tiny_llava_refine/export or
 work_dirs/tiny_sam/export; with --install it replaces the folder in checkpoints/.
 """
 
@@ -27,6 +27,7 @@ STAGES = {
         'configs/toy/tiny_llava_align.py',
         'configs/toy/tiny_llava_point.py',
         'configs/toy/tiny_llava.py',
+        'configs/toy/tiny_llava_refine.py',
     ),
     'sam': ('configs/toy/tiny_sam_encoder.py', 'configs/toy/tiny_sam.py'),
 }
@@ -45,6 +46,8 @@ def prepare(name: str) -> None:
 
         settings = ToySettings(SEED, num_val=200, num_talk=40000, formats=('llava',))
         build_toy_world('data/toy_talk', settings)
+        settings = ToySettings(SEED + 2, num_val=200, num_talk=12000, formats=('llava_references',))
+        build_toy_world('data/toy_talk_references', settings)
         write_untrained_tiny_llava(untrained, train_toy_tokenizer(SEED), SEED, WORDS)
     else:
         from flmm.models.mask_refiners.tiny_sam import write_untrained_tiny_sam

@@ -25,11 +25,12 @@ lists of referring expressions, whose phrases are now and then followed by squar
 that the object covers), `What can be seen in this picture?` (captions), `Where is ...?`,
 `What is on some squares?`, and short questions.
 
-Three stages. (1) Vision tower and projector are aligned with fixed, mutually orthogonal word embeddings: a
+Four stages. (1) Vision tower and projector are aligned with fixed, mutually orthogonal word embeddings: a
 visual token is the sum of the words for what its patch shows (kind, colour, size, texture, row, column,
 place). (2) The LLM learns to name squares of what words and referring expressions mean; (3) it is trained on
 40 000 whole conversations in LLaVA's json format. More than half of their referring expressions cannot be
-understood without a relation, a ground or a superlative. The first stands for the pretrained CLIP tower and the
+understood without a relation, a ground or a superlative; (4) it goes on with 12 000 conversations about other
+scenes, mostly of referring expressions, followed by squares and by looks that they do not mention. The first stands for the pretrained CLIP tower and the
 alignment stage of real LLaVA models; the others use the language loss only. In place of the LLM's
 pretraining, the heads start by copying and by looking from a word at visual tokens like it
 (`flmm/models/lmms/mimetic_init.py`). No attention map was ever supervised.

@@ -20,7 +20,7 @@ with read_base():
     from .._base_.runtime.tiny_models import *
 
 work_dir = 'work_dirs/tiny_llava'
-max_iters = 3800
+max_iters = 1500
 warmup = 60
 
 # Small batches: leaving plateaus takes steps rather than samples.
@@ -45,8 +45,9 @@ param_scheduler = [
         eta_min_ratio=0.01,
         by_epoch=False,
         begin=warmup,
-        T_max=max_iters - warmup,
-        end=max_iters,
+        # The next stage goes on from a rate that is still high.
+        T_max=3740,
+        end=3800,
     ),
 ]
 train_cfg = dict(type=IterBasedTrainLoop, max_iters=max_iters)

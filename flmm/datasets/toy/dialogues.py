@@ -36,17 +36,40 @@ def conversation(rng: np.random.Generator, scene: ToyScene) -> list[Turn]:
     return [turn for turn in turns if turn is not None]
 
 
+def reference_conversation(rng: np.random.Generator, scene: ToyScene) -> list[Turn]:
+    """Write a conversation that is mostly about what referring expressions mean.
+
+    Their objects' other looks follow as well as squares: two nouns of one picture may share
+    squares of a column, but a look that was not mentioned is right or wrong.
+
+    Args:
+        rng: Source of randomness.
+        scene: What it is about.
+
+    Returns:
+        (request, answer) pairs, about 250 words in all.
+    """
+    talk = Talk(rng, scene, looks=0.6)
+    rest = [talk.narrative, talk.words, talk.caption, talk.point, talk.ask, talk.ask]
+    makers = [talk.references] * 3 + [rest[i] for i in rng.permutation(len(rest))[:3]]
+    turns = [makers[i]() for i in rng.permutation(len(makers))]
+    return [turn for turn in turns if turn is not None]
+
+
 class Talk:
     """Makes the turns of a conversation about one scene.
 
     Args:
         rng: Source of randomness.
         scene: What it is about.
+        looks: Share of referring expressions to one object that are followed by one or two
+            looks of it that they do not mention.
     """
 
-    def __init__(self, rng: np.random.Generator, scene: ToyScene):
+    def __init__(self, rng: np.random.Generator, scene: ToyScene, looks: float = 0.0):
         self.rng = rng
         self.scene = scene
+        self.looks = looks
         things = [language.board_of(scene.object_mask(i)) for i in range(len(scene.objects))]
         self.thing_squares = things
         taken = {square for squares in things for square in squares}
@@ -74,6 +97,8 @@ class Talk:
         words = []
         for reference in language.random_references(self.rng, self.scene, count, hard=0.55):
             words.append(reference.text)
+            if self.looks and len(reference.objects) == 1 and self.rng.random() < self.looks:
+                words += self._other_looks(reference)
             if self.rng.random() < chance:
                 words += self._some([s for i in reference.objects for s in self.thing_squares[i]])
             words.append('.')
@@ -131,6 +156,14 @@ class Talk:
         """A question with a short answer."""
         found = language.questions(self.rng, self.scene, 1)
         return found[0] if found else None
+
+    def _other_looks(self, reference: language.Reference) -> list[str]:
+        item = self.scene.objects[reference.objects[0]]
+        said = reference.text.split()
+        looks = [item.size, item.texture, item.color, item.shape]
+        unsaid = [look for look in looks if look not in said]
+        kept = self.rng.permutation(len(unsaid))[: int(self.rng.integers(1, 3))]
+        return [unsaid[i] for i in sorted(kept)]
 
     def _some(self, squares: list[str], most: int = 2) -> list[str]:
         if not squares:
