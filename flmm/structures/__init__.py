@@ -1,5 +1,6 @@
 """What passes between the stages: plain dataclasses that import nothing else of flmm."""
 
+from .caption_inputs import CaptionInputs, CaptionTask
 from .conversation import REGION_PLACEHOLDER, Region, RegionInputs, Turn
 from .grounding_sample import (
     CocoMask,
@@ -19,6 +20,8 @@ from .written_text import WrittenText
 
 __all__ = [
     'REGION_PLACEHOLDER',
+    'CaptionInputs',
+    'CaptionTask',
     'CocoMask',
     'ConversationPrediction',
     'GroundingPrediction',

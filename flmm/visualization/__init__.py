@@ -1,6 +1,7 @@
 """Masks, words and attention drawn on images; sheets and galleries of them."""
 
 from .colours import phrase_colour, phrase_colours
+from .crayon import draw_crayon
 from .gallery import GalleryItem, GalleryWriter, write_gallery
 from .overlays import draw_attention, draw_masks, overlay_masks
 from .panels import Panel, Word, caption_strip, make_sheet
@@ -13,6 +14,7 @@ __all__ = [
     'Word',
     'caption_strip',
     'draw_attention',
+    'draw_crayon',
     'draw_masks',
     'draw_prediction',
     'draw_sample',

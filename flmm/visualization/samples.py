@@ -8,6 +8,7 @@ from PIL import Image
 
 from flmm.structures import GroundingPrediction, GroundingSample
 from flmm.visualization.colours import phrase_colour
+from flmm.visualization.crayon import draw_crayon
 from flmm.visualization.overlays import Masks, label_words, overlay_masks, resize_for_display
 from flmm.visualization.panels import Panel, Word, make_sheet
 from flmm.visualization.regions import draw_regions, turn_words
@@ -46,7 +47,7 @@ def draw_sample(sample: GroundingSample, side: int = PANEL_SIDE) -> Image.Image:
         sample: With image and, if it has ground truth, ``gt_masks``.
         side: Longer side of each picture in pixels.
     """
-    panels = [_plain(sample, side)]
+    panels = [_plain(sample, side), *_crayon(sample, side)]
     if sample.gt_masks is not None:
         panels.append(_masks('ground truth', sample, sample.gt_masks, side))
     if sample.regions:
@@ -69,7 +70,7 @@ def draw_prediction(
         side: Longer side of each picture in pixels.
     """
     sample = prediction.sample
-    panels = [_plain(sample, side)]
+    panels = [_plain(sample, side), *_crayon(sample, side)]
     stages = (
         ('ground truth', sample.gt_masks),
         ('coarse', prediction.coarse_masks),
@@ -87,6 +88,13 @@ def draw_prediction(
 def _plain(sample: GroundingSample, side: int) -> Panel:
     image = sample_image(sample)
     return Panel(f'image {image.width}x{image.height}', resize_for_display(image, side))
+
+
+def _crayon(sample: GroundingSample, side: int) -> list[Panel]:
+    if sample.panoptic is None:
+        return []
+    drawn = draw_crayon(sample_image(sample), sample.panoptic, side)
+    return [Panel('crayon map', drawn)]
 
 
 def _masks(title: str, sample: GroundingSample, masks: Masks, side: int) -> Panel:

@@ -78,6 +78,13 @@ def test_company_is_asked_about_first(tmp_path):
     assert sample.meta['references'] == ['a grey cat']
 
 
+def test_company_is_repeated_where_an_image_has_too_little(tmp_path):
+    sample = build(tmp_path, ask='one', company=3, repeat_company=True)[0]
+    assert [r.meta['caption'] for r in sample.regions] == ['dog', 'dog', 'dog', 'a grey cat']
+    assert sample.turns[-1].request == 'region4 <region>?'
+    assert all(turn.answer is None for turn in sample.turns)
+
+
 def test_an_empty_caption_is_named(tmp_path):
     content = copy.deepcopy(CAPTIONED)
     content['annotations'][0]['caption'] = ' '

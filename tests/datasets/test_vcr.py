@@ -119,6 +119,32 @@ def test_broken_questions_are_counted_and_named(tmp_path, change, message):
 
 
 def test_options_are_checked(tmp_path):
-    for option in ('task', 'regions', 'names'):
+    for option in ('task', 'regions', 'names', 'labels'):
         with pytest.raises(ValueError, match=option):
             build(tmp_path, **{option: 'other'})
+
+
+def test_shuffled_labels_are_drawn_once_and_trained_on(tmp_path):
+    records = [
+        {
+            **RECORD,
+            'annot_id': str(number),
+            'question_orig': 'Who ?',
+            'answer_choices': [['a'], ['b'], ['c'], ['d']],
+            'rationale_choices': [['e'], ['f'], ['g'], ['h']],
+        }
+        for number in range(200)
+    ]
+    choose = build(tmp_path, *records, task='choose', labels='shuffled')
+    labels = [choose[i].meta['choices']['q2a']['label'] for i in range(200)]
+    # The true label is always 0; a drawn one is so in a quarter of 200, four standard deviations.
+    assert 25 < labels.count(0) < 75 and set(labels) == {0, 1, 2, 3}
+    choose.set_epoch(1)
+    assert [choose[i].meta['choices']['q2a']['label'] for i in range(200)] == labels
+    # The drawn answer is what precedes the reasons, and what training sees.
+    given = [choose[i].meta['choices']['qa2r']['turns'][0][1] for i in range(200)]
+    assert given == ['abcd'[label] for label in labels]
+    train = build(tmp_path, *records, labels='shuffled')
+    assert [train[i].turns[0].answer for i in range(200)] == given
+    assert {train[i].turns[1].answer for i in range(200)} == set('efgh')
+    assert choose.metainfo['labels'] == 'shuffled'

@@ -1,30 +1,61 @@
 """Pink's kinds of data from the toy world, under ``data/toy_pink``, and what they are scored by.
 
 Made by ``tools/prepare_data/make_toy.py data/toy_pink --formats refcoco visual_genome objects365
-visual7w pointqa --num-train 4000 --num-val 200``.
+visual7w pointqa --num-train 4000 --num-val 100``.
 """
 
 from flmm.datasets import RefCOCODataset, ReferringBoxes, VisualGenomeDataset
 from flmm.evaluation.metrics import AnswerMetric, RECMetric, TextBoxes
 
 toy_root = 'data/toy_pink'
-_expressions = {
+# A tiny model reads short requests better; "Where is ...?" and "How many ...?" it knows.
+questions = dict(
+    grounding=['Where is {expr}?'],
+    region_caption=['What is {objs}?'],
+    region_description=['Describe {objs}.'],
+    relation=['Where is {object1} and {object2}?'],
+    related_boxes=['{object} is {relation}?'],
+    related_names=['{object} is {relation} a?'],
+    related_boxes_names=['{object} is {relation} the?'],
+    place_boxes_names=['What is at the {loc} of {object}?'],
+    place_names=['A picture at the {loc} of {object}?'],
+    place_boxes=['Where is at the {loc} of {object}?'],
+    detect=['Where are {category}?'],
+    detect_like=['Where are some {object}?'],
+    count=['How many {category} are there?'],
+    count_like=['How many {object} are there?'],
+    caption=['What can be seen in this picture?'],
+    grounded_caption=['Describe this image.'],
+    question=['{question}'],
+    open_question=['{question}'],
+    choice=['{question} {option}'],
+)
+_files = {
     (name, split): dict(
-        type=ReferringBoxes,
-        ask='both' if split == 'train' else 'box',
-        source=dict(
-            type=RefCOCODataset,
-            ann_file=f'{toy_root}/{name}/instances.json',
-            split_file=f'{toy_root}/{name}/refs({by}).p',
-            image_root=f'{toy_root}/train2014',
-            split=split,
-            sentence='all',
-            concat=False,
-            name=name.replace('+', '_plus'),
-        ),
+        type=RefCOCODataset,
+        ann_file=f'{toy_root}/{name}/instances.json',
+        split_file=f'{toy_root}/{name}/refs({by}).p',
+        image_root=f'{toy_root}/train2014',
+        split=split,
+        sentence='all' if split == 'train' else 'first',
+        concat=split == 'train',
+        name=name.replace('+', '_plus'),
     )
-    for name, by in (('refcoco', 'unc'), ('refcoco+', 'unc'), ('refcocog', 'umd'))
-    for split in ('train', 'val')
+    for name, by, splits in (
+        ('refcoco', 'unc', ('train', 'val', 'testA', 'testB')),
+        ('refcoco+', 'unc', ('train', 'val')),
+        ('refcocog', 'umd', ('train', 'val')),
+    )
+    for split in splits
+}
+_rec = {
+    key: dict(
+        type=ReferringBoxes,
+        ask='both' if key[1] == 'train' else 'box',
+        turns=4 if key[1] == 'train' else 1,
+        source=source,
+    )
+    for key, source in _files.items()
 }
 _genome = {
     split: dict(
@@ -37,19 +68,28 @@ _genome = {
     for split in ('train', 'val')
 }
 train_datasets = dict(
-    visual_genome=_genome['train'],
-    refcoco=_expressions['refcoco', 'train'],
-    refcoco_plus=_expressions['refcoco+', 'train'],
-    refcocog=_expressions['refcocog', 'train'],
+    visual_genome=dict(
+        _genome['train'],
+        turns=6,
+        # More often what the other sets do not ask.
+        tasks=[
+            *('relation', 'predicate', 'predicate', 'counting', 'counting', 'counting'),
+            *('detection', 'detection', 'region_caption', 'grounding'),
+        ],
+    ),
+    refcoco=_rec['refcoco', 'train'],
+    refcoco_plus=_rec['refcoco+', 'train'],
+    refcocog=_rec['refcocog', 'train'],
 )
-# The scene of an image is asked about once an epoch, its expressions one by one.
-train_weights = 'visual_genome:6@refcoco@refcoco_plus@refcocog'
+train_weights = 'visual_genome:3@refcoco@refcoco_plus@refcocog'
 test_datasets = dict(
-    rec_refcoco=_expressions['refcoco', 'val'],
-    rec_refcoco_plus=_expressions['refcoco+', 'val'],
-    rec_refcocog=_expressions['refcocog', 'val'],
+    rec_refcoco=_rec['refcoco', 'val'],
+    rec_refcoco_plus=_rec['refcoco+', 'val'],
+    rec_refcocog=_rec['refcocog', 'val'],
     counting=dict(_genome['val'], tasks=['counting'], name='counting'),
     relation=dict(_genome['val'], tasks=['predicate'], name='relation'),
+    rec_refcoco_testA=_rec['refcoco', 'testA'],
+    rec_refcoco_testB=_rec['refcoco', 'testB'],
 )
 test_evaluator = {
     task: [
@@ -63,4 +103,8 @@ test_evaluator = {
     ]
     for task in test_datasets
 }
-del _expressions, _genome
+# Captions of boxes that tools/bootstrap.py confirmed; see docs/pink.md.
+bootstrapped = dict(
+    ann_file='work_dirs/bootstrap/kept.jsonl', image_root=f'{toy_root}/objects365/val'
+)
+del _files, _rec, _genome

@@ -88,7 +88,7 @@ stage2_datasets = [
 _vg_val = dict(_vg, ann_file=f'{data_root}/visual_genome/val.json', ask='one')
 test_datasets = dict(
     vg_captions=dict(_vg_val, name='vg_captions'),
-    vg_captions_8=dict(_vg_val, company=7, name='vg_captions_8'),
+    vg_captions_8=dict(_vg_val, company=7, repeat_company=True, name='vg_captions_8'),
     refcocog_captions=dict(_refcoco['refcocog'], split='val', ask='one', name='refcocog_captions'),
     vcr=dict(_vcr, ann_file=f'{data_root}/vcr/val.jsonl', task='choose', name='vcr_val'),
 )

@@ -17,10 +17,12 @@ from flmm.datasets.toy.writers.detections import CocoDetectionWriter, LLaVARegio
 from flmm.datasets.toy.writers.flickr30k import Flickr30kWriter
 from flmm.datasets.toy.writers.grand_f import GranDfWriter
 from flmm.datasets.toy.writers.grefcoco import GRefCocoWriter
-from flmm.datasets.toy.writers.llava import LlavaWriter
+from flmm.datasets.toy.writers.llava import LlavaReferencesWriter, LlavaWriter
+from flmm.datasets.toy.writers.localized_narratives import LocalizedNarrativesWriter
 from flmm.datasets.toy.writers.objects365 import Objects365Writer
 from flmm.datasets.toy.writers.png import PanopticNarrativesWriter
 from flmm.datasets.toy.writers.pointqa import PointQAWriter
+from flmm.datasets.toy.writers.pope import PopeWriter
 from flmm.datasets.toy.writers.reason_seg import ReasonSegWriter
 from flmm.datasets.toy.writers.refcoco import RefCocoWriter
 from flmm.datasets.toy.writers.vcr import VCRWriter
@@ -46,10 +48,13 @@ WRITERS = {
     'objects365': Objects365Writer,
     'visual7w': Visual7WWriter,
     'pointqa': PointQAWriter,
+    'localized_narratives': LocalizedNarrativesWriter,
+    'pope': PopeWriter,
+    'llava_references': LlavaReferencesWriter,
 }
 MANIFEST = 'toy_world.json'
 # Raise it when the same settings would give other files than before.
-VERSION = 3
+VERSION = 4
 # Split: (number in the seed, first image id)
 SPLITS = {'train': (0, 1), 'val': (1, 100_001), 'test': (2, 200_001), 'talk': (3, 300_001)}
 
@@ -135,9 +140,10 @@ def _write(root: Path, settings: ToySettings, quiet: bool) -> None:
         'test': settings.num_val,
         'talk': settings.num_talk,
     }
-    if settings.formats == ('llava',):
+    talks = {'llava', 'llava_references'}
+    if talks.issuperset(settings.formats):
         counts.update(train=0, test=0)
-    elif 'llava' not in settings.formats:
+    elif talks.isdisjoint(settings.formats):
         counts.update(talk=0)
     with tqdm(total=sum(counts.values()), unit='scene', disable=quiet) as bar:
         for split, count in counts.items():

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from flmm.models.prompt_encoders.crayon_map import crayon_map, resample
+from flmm.models.prompt_encoders.crayon_map import CrayonObject, crayon_map, resample
 from flmm.models.prompt_encoders.crayon_text import (
     WITH_OBJECTS,
     WITHOUT_OBJECTS,
@@ -45,11 +45,13 @@ class LoadPanoptic(Transform):
         """Segment.
 
         Args:
-            sample: With ``image``.
+            sample: With ``image``; without one it stays as it is.
 
         Returns:
             The sample with ``panoptic``.
         """
+        if sample.image is None:
+            return sample
         found = self.segmenter(sample)
         sample.panoptic = found if self.grid is None else resample(found, self.grid)
         return sample
@@ -75,15 +77,56 @@ class DescribeSegments(Transform):
         self.wording = with_objects, without_objects
 
     def transform(self, sample: GroundingSample) -> GroundingSample:
-        """Change ``prompt``; what names the image stays in front.
+        """Change ``prompt``, or the first request; what names the image stays in front.
 
         Args:
-            sample: With ``panoptic`` and ``prompt``.
+            sample: With ``panoptic`` and ``prompt`` or ``turns``; without an image it stays as
+                it is.
         """
+        if sample.image is None and sample.panoptic is None:
+            return sample
         objects = crayon_map(_panoptic(sample), num_classes=len(self.class_names)).objects
-        image, mark, question = sample.prompt.rpartition('<image>\n')
-        text = crayon_prompt_text(objects, self.class_names, question, *self.wording)
-        sample.prompt = image + mark + text
+        if sample.turns:
+            first, *later = sample.turns
+            sample.turns = [replace(first, request=self._described(first.request, objects)), *later]
+        else:
+            sample.prompt = self._described(sample.prompt, objects)
+        return sample
+
+    def _described(self, request: str, objects: tuple[CrayonObject, ...]) -> str:
+        image, mark, question = request.rpartition('<image>\n')
+        return image + mark + crayon_prompt_text(objects, self.class_names, question, *self.wording)
+
+
+@TRANSFORMS.register_module()
+class NameImage(Transform):
+    """Put ``<image>`` in front of the first of ``turns`` that name no image, if there is one."""
+
+    def transform(self, sample: GroundingSample) -> GroundingSample:
+        """Change the first request.
+
+        Args:
+            sample: With ``turns``.
+        """
+        if sample.image is None or any('<image>' in turn.request for turn in sample.turns):
+            return sample
+        first, *later = sample.turns
+        sample.turns = [replace(first, request=f'<image>\n{first.request}'), *later]
+        return sample
+
+
+@TRANSFORMS.register_module()
+class OpenLastTurn(Transform):
+    """Take the last answer away: it is the one to be written (evaluation)."""
+
+    def transform(self, sample: GroundingSample) -> GroundingSample:
+        """Change the last turn.
+
+        Args:
+            sample: With ``turns``.
+        """
+        *before, last = sample.turns
+        sample.turns = [*before, replace(last, answer=None)]
         return sample
 
 

@@ -26,7 +26,8 @@ class WriteTurns(Transform):
             :mod:`flmm.datasets.questions`); None for this project's own.
         marks: Write Pink's mark tokens around what is pointed at; without them open questions
             are asked with a plain request for few words.
-        dialect: How boxes are written, see :class:`flmm.utils.box_codec.BoxCodec`.
+        dialect: How boxes are written, see :class:`flmm.utils.box_codec.BoxCodec`; or the config
+            of something with ``box_text``, such as ``CrayonBoxes``.
         choose: ``'random'`` sentence for each draw (training), or always the ``'first'``
             (evaluation: the same question in every run).
     """
@@ -35,7 +36,7 @@ class WriteTurns(Transform):
         self,
         questions: Mapping[str, Sequence[str]] | str | None = None,
         marks: bool = True,
-        dialect: str = 'normalised',
+        dialect: str | dict[str, Any] = 'normalised',
         choose: Literal['random', 'first'] = 'random',
     ) -> None:
         if choose not in ('random', 'first'):
@@ -44,7 +45,7 @@ class WriteTurns(Transform):
             questions = load_questions(questions)
         self.questions = questions or QUESTIONS
         self.marks, self.choose = marks, choose
-        self.codec = BoxCodec(dialect)
+        self.codec = BoxCodec(dialect) if isinstance(dialect, str) else TRANSFORMS.build(dialect)
 
     def transform(self, sample: GroundingSample) -> GroundingSample:
         """Fill ``turns``.

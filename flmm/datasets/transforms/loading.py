@@ -22,10 +22,11 @@ class LoadImage(Transform):
     Args:
         exif: Turn photographs as their EXIF orientation says; off for data sets, whose masks
             are drawn on the stored pixels.
+        optional: Leave samples without an image (talk without one) as they are.
     """
 
-    def __init__(self, exif: bool = False) -> None:
-        self.exif = exif
+    def __init__(self, exif: bool = False, optional: bool = False) -> None:
+        self.exif, self.optional = exif, optional
 
     def transform(self, sample: GroundingSample) -> GroundingSample:
         """Load the image.
@@ -43,6 +44,8 @@ class LoadImage(Transform):
             sample.image = to_rgb(sample.image)
         elif sample.image_path is not None:
             sample.image = open_image(sample.image_path, exif=self.exif)
+        elif self.optional:
+            return sample
         else:
             raise ImageError(sample.sample_id, 'the sample has neither image nor image_path.')
         sample.ori_shape = (sample.image.height, sample.image.width)

@@ -1,6 +1,8 @@
 """Point heads: hidden states of words in, locations in the image out."""
 
+from .attention_places import attention_places
 from .mlp_point_head import MLPPointHead
 from .token_selection import select_tokens
+from .word_targets import word_point_targets
 
-__all__ = ['MLPPointHead', 'select_tokens']
+__all__ = ['MLPPointHead', 'attention_places', 'select_tokens', 'word_point_targets']

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from flmm.models.image_encoders import content_shapes, fuse_features
-from flmm.models.point_heads import select_tokens
+from flmm.models.box_heads.caption_proposals import propose_places
+from flmm.models.caption_batches import predict_captions, stack_captions
+from flmm.models.data_preprocessor import StructuresToDevice
+from flmm.models.image_encoders import content_shapes, fuse_features, load_sam
+from flmm.models.point_heads import select_tokens, word_point_targets
+from flmm.models.text_decoders import WordDecoder
 from flmm.registry import MODELS
-from flmm.utils.point_sets import boxes_around_points, points_in_boxes, relative_to_pixels
+from flmm.structures import CaptionInputs, GroundingPrediction, GroundingSample, SkippedSample
+from flmm.utils.point_sets import boxes_around_points, relative_to_pixels
 
 
 @MODELS.register_module()
@@ -34,11 +40,19 @@ class PixelLLM(BaseModel):
             ``generate(visual, context)``.
         point_head: Config of a :class:`MLPPointHead`; None: words have no places.
         box_head: Config of a :class:`DenseBoxHead`; None: no dense captions.
+        mask_head: Config of a :class:`PromptedMaskHead`; None: no masks.
+        mask_encoder: Which image encoder is SAM's, whose features the mask head reads.
         caption_loss: Config of the words' loss.
         point_loss: Config of the points' loss; points are in pixels.
+        mask_loss: Config of the masks' loss.
         trace_rule: Words that have a point of their own, see :func:`select_tokens`.
         box_rule: Words that have the caption's box.
         proposals_per_image: Proposals that are captioned in training of the box head.
+        tokenizer: Of the text model, to make text of what it writes; not needed otherwise.
+        sam: Folder or file of a SAM whose weights the SAM encoder, the prompt encoder and the
+            mask head take; None: they start at random.
+        frozen: Names of parts that do not train, such as ``'text_decoder'``.
+        data_preprocessor: Config of what moves batches to the device.
     """
 
     def __init__(
@@ -49,38 +63,80 @@ class PixelLLM(BaseModel):
         text_decoder: Mapping,
         point_head: Mapping | None = None,
         box_head: Mapping | None = None,
+        mask_head: Mapping | None = None,
+        mask_encoder: int = -1,
         caption_loss: Mapping | None = None,
         point_loss: Mapping | None = None,
+        mask_loss: Mapping | None = None,
         trace_rule: str = 'begin,end,pad',
         box_rule: str = '^end-1',
         proposals_per_image: int = 64,
+        tokenizer: Any = None,
+        sam: str | None = None,
+        frozen: Sequence[str] = (),
+        data_preprocessor: dict | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(data_preprocessor=data_preprocessor or dict(type=StructuresToDevice))
         self.image_encoders = nn.ModuleList(MODELS.build(config) for config in image_encoders)
         self.prompt_encoder = MODELS.build(prompt_encoder)
         self.prompt_extractor = MODELS.build(prompt_extractor)
         self.text_decoder = MODELS.build(text_decoder)
         self.point_head = MODELS.build(point_head) if point_head else None
         self.box_head = MODELS.build(box_head) if box_head else None
+        self.mask_head = MODELS.build(mask_head) if mask_head else None
+        self.mask_encoder = mask_encoder
         ids = dict(end_id=self.text_decoder.end_id, pad_id=self.text_decoder.pad_id)
         self.caption_loss = MODELS.build({'type': 'CaptionLoss', **ids, **(caption_loss or {})})
         self.point_loss = MODELS.build(
             {'type': 'WordPointLoss', 'weight': 0.1, **(point_loss or {})}
         )
+        self.mask_loss = MODELS.build({'type': 'PromptedMaskLoss', **(mask_loss or {})})
         self.trace_rule, self.box_rule = trace_rule, box_rule
         self.proposals_per_image = proposals_per_image
+        self.words = WordDecoder(tokenizer, self.text_decoder.end_id)
+        if sam is not None:
+            head = self.mask_head.decoder if self.mask_head else None
+            load_sam(sam, self.image_encoders[mask_encoder], self.prompt_encoder, head)
+        for name in frozen:
+            self.get_submodule(name).requires_grad_(False)
 
-    def forward(self, mode: str = 'loss', **batch: Tensor) -> dict[str, Tensor] | list:
-        """Losses or predictions of a batch; see :meth:`loss` and :meth:`predict`."""
+    def forward(
+        self,
+        inputs: Sequence[CaptionInputs],
+        samples: Sequence[GroundingSample],
+        skipped: Sequence[SkippedSample] = (),
+        mode: str = 'loss',
+    ) -> dict[str, Tensor] | list[GroundingPrediction]:
+        """Run in mmengine's modes.
+
+        Args:
+            inputs: What ``PrepareCaptions`` made, one for each sample.
+            samples: The samples.
+            skipped: Samples that could not be used; ignored here, counted by hook and metrics.
+            mode: ``'loss'`` or ``'predict'``.
+
+        Raises:
+            ValueError: Another mode.
+        """
+        if mode == 'loss' and not inputs:
+            # Every rank must take part in the backward, so the zero hangs on the parameters.
+            return {'loss_text': sum(p.sum() for p in self.parameters() if p.requires_grad) * 0.0}
         if mode == 'loss':
-            return self.loss(**batch)
+            return self.loss(**stack_captions(inputs))
         if mode == 'predict':
-            return self.predict(**batch)
-        raise ValueError(f"PixelLLM.forward expects mode 'loss' or 'predict', got {mode!r}.")
+            return predict_captions(self.predict, self.words, inputs, samples)
+        raise ValueError(f"PixelLLM has the modes 'loss' and 'predict', got {mode!r}.")
 
     def encode(self, images: Tensor, inside: Tensor) -> Tensor:
         """Features of images ``(B, 3, H, W)`` of 0..255: ``(B, h, w, D)``."""
-        return fuse_features([encoder(images, inside) for encoder in self.image_encoders])
+        return fuse_features(self._encode_each(images, inside))
+
+    def _encode_each(self, images: Tensor, inside: Tensor) -> list[Tensor]:
+        return [encoder(images, inside) for encoder in self.image_encoders]
+
+    def _canvas(self) -> tuple[int, int]:
+        # As the release: places count in pixels of the largest encoder's input.
+        return max(encoder.image_size for encoder in self.image_encoders)
 
     def look(self, features: Tensor, boxes_xyxy: Tensor) -> Tensor:
         """Visual tokens of places.
@@ -92,9 +148,7 @@ class PixelLLM(BaseModel):
         Returns:
             ``(B, N, M, channels)``.
         """
-        # As the release: places count in pixels of the largest encoder's input.
-        shape = max(encoder.image_size for encoder in self.image_encoders)
-        prompts = self.prompt_encoder(shape, boxes_xyxy)
+        prompts = self.prompt_encoder(self._canvas(), boxes_xyxy)
         positions, no_mask = self.prompt_encoder.dense(*features.shape[1:3])
         return self.prompt_extractor(features, positions, prompts, no_mask[None, None])[0]
 
@@ -146,40 +200,76 @@ class PixelLLM(BaseModel):
         valid: Tensor | None = None,
         gt_points: Tensor | None = None,
         gt_boxes: Tensor | None = None,
+        gt_masks: Tensor | None = None,
+        has_mask: Tensor | None = None,
+        detect: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of captions, of their words' places, and of the box head.
+        """Losses of captions, of their words' places and masks, and of the box head.
 
         Args:
             images: ``(B, 3, H, W)``, 0..255.
             inside: ``(B, H, W)``, 1 where there is image.
             tokens: ``(B, N, T)`` ids from begin to end, filled with padding.
-            prompt_boxes: ``(B, N, 4)``, places that are captioned. With a box head they are the
-                objects', and its proposals that match them are captioned instead.
+            prompt_boxes: ``(B, N, 4)``, places that are captioned. Of images for detection they
+                are the objects', and proposals that match them are captioned instead.
             context: ``(B, N, Q)`` ids.
             valid: ``(B, N)``, captions that count; None for all.
             gt_points: ``(B, N, T, K, 2)`` in pixels, 0 where a word has no trace. An image
                 with any is one of traces: its words have their own points.
-            gt_boxes: ``(B, N, 4)``: what the captions of other images refer to.
+            gt_boxes: ``(B, N, 4)``: what the captions of other images refer to, 0 for none.
+            gt_masks: ``(B, N, H, W)`` bool.
+            has_mask: ``(B,)``, images with masks; None for all.
+            detect: ``(B,)``, images that the box head learns from; None for all.
 
         Returns:
-            ``loss_text``; with a point head and targets ``loss_point``; with a box head its own.
+            ``loss_text``; with a point head and targets ``loss_point``; with a mask head and
+            masks its losses; with a box head its own.
         """
-        features = self.encode(images, inside)
+        parts = self._encode_each(images, inside)
+        features = fuse_features(parts)
         valid = tokens.new_ones(tokens.shape[:2]) if valid is None else valid
+        detect = valid.new_ones(len(valid)) if detect is None else detect
         losses: dict[str, Tensor] = {}
-        if self.box_head is not None:
-            losses, prompt_boxes, tokens, valid, context = self._propose(
-                features, images.shape[-2:], prompt_boxes, tokens, valid, context
+        if self.box_head is None:
+            detect = torch.zeros_like(detect)
+        else:
+            losses, places = propose_places(
+                self.box_head,
+                features,
+                images.shape[-2:],
+                prompt_boxes,
+                valid,
+                detect,
+                self.proposals_per_image,
             )
-        logits, hidden = self.read(self.look(features, prompt_boxes), tokens, context)
+            prompt_boxes, valid = places.boxes_xyxy, places.valid
+            tokens, context = places.captions(tokens), places.captions(context)
+            gt_points, gt_boxes = places.captions(gt_points), places.captions(gt_boxes)
+            gt_masks = places.captions(gt_masks)
+        visual = self.look(features, prompt_boxes)
+        logits, hidden = self.read(visual, tokens, context)
         losses['loss_text'] = self.caption_loss(logits, tokens, valid)
+        if self.point_head is None:
+            return losses
+        points = self.locate(hidden, inside)
         targets = self._point_targets(tokens, gt_points, gt_boxes)
-        # The proposals' captions have no traces.
-        if self.point_head is not None and self.box_head is None and targets is not None:
-            points, chosen = targets
-            counted = chosen & (valid[..., None] > 0)
-            losses['loss_point'] = self.point_loss(self.locate(hidden, inside), points, counted)
+        if targets is not None:
+            wanted, chosen = targets
+            # The proposals' captions have no traces.
+            counted = chosen & (valid[..., None] > 0) & (detect[:, None, None] == 0)
+            losses['loss_point'] = self.point_loss(points, wanted, counted)
+        if self.mask_head is not None and gt_masks is not None:
+            boxes = self.boxes_of_words(points.detach(), tokens)
+            masks, ious = self._segment(parts, boxes, visual, hidden)
+            counted = valid if has_mask is None else valid * has_mask[:, None]
+            losses |= self.mask_loss(masks, ious, gt_masks, counted, inside)
         return losses
+
+    def _segment(
+        self, parts: Sequence[Tensor], boxes: Tensor, visual: Tensor, hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        features = parts[self.mask_encoder]
+        return self.mask_head(features, boxes, visual, hidden, self.prompt_encoder, self._canvas())
 
     @torch.no_grad()
     def predict(
@@ -197,22 +287,23 @@ class PixelLLM(BaseModel):
             images: ``(B, 3, H, W)``, 0..255.
             inside: ``(B, H, W)``, 1 where there is image.
             prompt_boxes: ``(B, N, 4)`` places; None: those that the box head finds.
-            context: ``(B, N, Q)`` ids, with ``prompt_boxes`` only.
+            context: ``(B, N, Q)`` ids; for places that are found the first one is theirs.
             tokens: ``(B, N, T)``: text that is not written but given, such as referring
                 expressions.
             max_length: Longest caption.
 
         Returns:
-            Per image ``tokens (N, T)``, ``boxes_xyxy (N, 4)`` (the places), ``scores (N,)``, and
-            with a point head ``points (N, T, K, 2)`` and ``word_boxes (N, 4)``; in pixels of the
-            padded canvas.
+            Per image ``tokens (N, T)``, ``boxes_xyxy (N, 4)`` (the places), ``scores (N,)``, with
+            a point head ``points (N, T, K, 2)`` and ``word_boxes (N, 4)``, and with a mask head
+            ``mask_logits (N, h, w)``; in pixels of the padded canvas.
 
         Raises:
             ValueError: Neither places nor a box head.
         """
-        features = self.encode(images, inside)
         if prompt_boxes is None and self.box_head is None:
             raise ValueError('PixelLLM without a box head needs prompt_boxes to predict.')
+        parts = self._encode_each(images, inside)
+        features = fuse_features(parts)
         if prompt_boxes is None:
             shapes = [tuple(images.shape[-2:])] * len(images)
             found = self.box_head.predict(features, shapes)
@@ -220,9 +311,15 @@ class PixelLLM(BaseModel):
             found = [(boxes, boxes.new_ones(len(boxes))) for boxes in prompt_boxes]
         results = []
         for index, (boxes, scores) in enumerate(found):
+            if not len(boxes):
+                nothing = torch.zeros(0, 1, dtype=torch.int64, device=boxes.device)
+                results.append(dict(tokens=nothing, boxes_xyxy=boxes, scores=scores))
+                continue
             part = slice(index, index + 1)
             visual = self.look(features[part], boxes[None])
             said = None if context is None else context[part]
+            if said is not None and prompt_boxes is None:
+                said = said[:, :1].expand(-1, len(boxes), -1)
             if tokens is None:
                 ids, logp = self.text_decoder.generate(
                     visual[0], None if said is None else said[0], max_length
@@ -234,9 +331,14 @@ class PixelLLM(BaseModel):
             else:
                 ids = tokens[part]
             result = dict(tokens=ids[0], boxes_xyxy=boxes, scores=scores)
-            if self.point_head is not None and len(boxes):
-                points = self.locate(self.read(visual, ids, said)[1], inside[part])
-                result |= dict(points=points[0], word_boxes=self.boxes_of_words(points, ids)[0])
+            if self.point_head is not None:
+                hidden = self.read(visual, ids, said)[1]
+                points = self.locate(hidden, inside[part])
+                around = self.boxes_of_words(points, ids)
+                result |= dict(points=points[0], word_boxes=around[0])
+                if self.mask_head is not None:
+                    own = [feature[part] for feature in parts]
+                    result['mask_logits'] = self._segment(own, around, visual, hidden)[0][0, :, 0]
             results.append(result)
         return results
 
@@ -248,45 +350,7 @@ class PixelLLM(BaseModel):
         self, tokens: Tensor, gt_points: Tensor | None, gt_boxes: Tensor | None
     ) -> tuple[Tensor, Tensor] | None:
         """Points ``(B, N, T, K, 2)`` and the words ``(B, N, T)`` that have one."""
-        boxes = None
-        if gt_boxes is not None:
-            corners = points_in_boxes(gt_boxes, gt_boxes.new_tensor([[0, 0], [1, 1]]))
-            boxes = corners[:, :, None].expand(*tokens.shape, -1, -1)
-        if gt_points is None:
-            return None if boxes is None else (boxes, self._select(tokens, self.box_rule))
-        chosen = self._select(tokens, self.trace_rule)
-        if boxes is None:
-            return gt_points, chosen
-        traced = gt_points.flatten(1).amax(1) > 0
-        points = torch.where(traced[:, None, None, None, None], gt_points, boxes)
-        words = torch.where(traced[:, None, None], chosen, self._select(tokens, self.box_rule))
-        return points, words
-
-    def _propose(
-        self,
-        features: Tensor,
-        canvas: tuple[int, int],
-        gt_boxes: Tensor,
-        tokens: Tensor,
-        valid: Tensor,
-        context: Tensor | None,
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, Tensor | None]:
-        """Losses of the box head; proposals with the captions of the objects they show."""
-        objects = [boxes[keep > 0] for boxes, keep in zip(gt_boxes, valid, strict=True)]
-        losses, proposals = self.box_head.loss(features, [tuple(canvas)] * len(objects), objects)
-        places, rows, counts = [], [], []
-        for index, boxes in enumerate(proposals):
-            owner, match = self.box_head.match(boxes, objects[index])
-            # Matching proposals first; the rest fills up and does not count.
-            order = match.float().argsort(descending=True, stable=True)
-            order = order[: self.proposals_per_image]
-            original = torch.nonzero(valid[index] > 0)[:, 0]
-            row = original[owner[order]] if len(original) else torch.zeros_like(order)
-            fill = self.proposals_per_image - len(order)
-            places.append(nn.functional.pad(boxes[order], (0, 0, 0, fill)))
-            rows.append(nn.functional.pad(row, (0, fill)))
-            counts.append(nn.functional.pad(match[order], (0, fill)))
-        row = torch.stack(rows)
-        images = torch.arange(len(row), device=row.device)[:, None]
-        context = None if context is None else context[images, row]
-        return losses, torch.stack(places), tokens[images, row], torch.stack(counts), context
+        chosen = {rule: self._select(tokens, rule) for rule in (self.trace_rule, self.box_rule)}
+        return word_point_targets(
+            chosen[self.trace_rule], chosen[self.box_rule], gt_points, gt_boxes
+        )

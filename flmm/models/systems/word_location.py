@@ -1,4 +1,4 @@
-"""Word locations for any LMM: PixelLLM's point head on a frozen language model's words."""
+"""Word locations for any LMM: PixelLLM's point head on a language model's words."""
 
 from __future__ import annotations
 
@@ -9,31 +9,58 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from flmm.models.data_preprocessor import StructuresToDevice
+from flmm.models.point_heads import attention_places
 from flmm.registry import MODELS
-from flmm.structures import GroundingPrediction, GroundingSample, LMMInputs, SkippedSample
+from flmm.structures import (
+    GroundingPrediction,
+    GroundingSample,
+    LMMInputs,
+    PhraseFeatures,
+    SkippedSample,
+)
 
 
 @MODELS.register_module()
 class WordLocation(BaseModel):
-    """Frozen LMM -> last hidden state of each word -> point head.
+    """LMM -> hidden state of each word -> point head.
 
-    Every phrase of a sample is a word, as ``LocalizedNarrativesDataset`` gives them. A word of
-    several tokens is located by its last one, the first to have read all of it.
+    Every phrase of a sample is a word, as ``LocalizedNarrativesDataset`` gives them, or an
+    expression as ``RefCOCODataset`` does. A word of several tokens is located by its last one, the
+    first to have read all of it, and an expression by its last word.
 
-    Shapes: P words of a sample, K points of a word, C channels of the LMM.
+    Shapes: P words of a sample, K points of a word, L layers of the LMM, C channels.
 
     Args:
-        lmm: Config of the LMM; it is frozen and stays in eval mode.
-        point_head: Config of a :class:`MLPPointHead` of C channels. With one point a word's
-            target is its trace's mean, ``phrase.meta['point']``; with two the corners of its
-            trace's box, ``phrase.meta['box']``; both relative to the image.
+        lmm: Config of the LMM; it stays in eval mode.
+        point_head: Config of a :class:`MLPPointHead` of C channels for every layer it reads (and 4
+            for every attention map, if it reads them). With one point a word's target is its
+            trace's mean, ``phrase.meta['point']``; with two the corners of its trace's box,
+            ``phrase.meta['box']`` (relative to the image), or of its object,
+            ``phrase.meta['box_xyxy']`` (pixels).
+        layers: Layers whose hidden states the head reads, one behind the other; negative ones
+            count from the last, which alone is the default. A frozen LMM's last layer knows the
+            next word best; where this word's object lies may be known further below.
+        attention: The head also reads where every attention map of the word looks: 4 further
+            channels for each of the LMM's maps, :func:`attention_places`.
+        train_lmm: Also train what the LMM's config leaves trainable: all of it, or the adapters
+            of ``lmm=dict(lora, lmm=lmm)``.
         data_preprocessor: Config of what moves batches to the device.
     """
 
-    def __init__(self, lmm: dict, point_head: dict, data_preprocessor: dict | None = None) -> None:
+    def __init__(
+        self,
+        lmm: dict,
+        point_head: dict,
+        layers: Sequence[int] = (-1,),
+        attention: bool = False,
+        train_lmm: bool = False,
+        data_preprocessor: dict | None = None,
+    ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or dict(type=StructuresToDevice))
         self.lmm = MODELS.build(lmm)
-        self.lmm.requires_grad_(False)
+        self.layers, self.attention, self.train_lmm = tuple(layers), attention, train_lmm
+        if not train_lmm:
+            self.lmm.requires_grad_(False)
         self.point_head = MODELS.build(point_head)
         if self.point_head.num_points not in (1, 2):
             raise ValueError(
@@ -112,13 +139,29 @@ class WordLocation(BaseModel):
         results: list[tuple[Tensor, tuple[int, ...]]] = [(empty, ())] * len(inputs)
         if not usable:
             return results
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.train_lmm and torch.is_grad_enabled()):
             features = self.lmm.phrase_features([inputs[i] for i in usable])
         for i, feature in zip(usable, features, strict=True):
-            # Last token of the word, last layer.
-            states = torch.stack([word[-1, -1] for word in feature.hidden]).to(weight)
+            states = self.read(feature, inputs[i].image_shape).to(weight)
             results[i] = (self.point_head(states)[0].float(), feature.phrase_indices)
         return results
+
+    def read(self, feature: PhraseFeatures, image_shape: tuple[int, int]) -> Tensor:
+        """What the head reads of each word.
+
+        Args:
+            feature: Of one sample.
+            image_shape: ``(H, W)`` of its image.
+
+        Returns:
+            ``(P, channels)``: hidden states of the word's last token, then attention.
+        """
+        layers = list(self.layers)
+        states = torch.stack([word[-1, layers].flatten() for word in feature.hidden]).float()
+        if not self.attention:
+            return states
+        places = attention_places(feature.attention, feature.grid, image_shape)
+        return torch.cat([states, places.to(states)], dim=-1)
 
     @torch.no_grad()
     def predict(
@@ -151,6 +194,10 @@ class WordLocation(BaseModel):
     def _target(self, sample: GroundingSample, index: int) -> list[list[float]]:
         key = 'point' if self.point_head.num_points == 1 else 'box'
         meta = sample.phrases[index].meta
+        if key == 'box' and key not in meta and 'box_xyxy' in meta:
+            x0, y0, x1, y1 = meta['box_xyxy']
+            height, width = sample.ori_shape
+            return [[x0 / width, y0 / height], [x1 / width, y1 / height]]
         if key not in meta:
             raise ValueError(
                 f'Sample {sample.sample_id} has no {key} of {sample.phrases[index].text!r}: '

@@ -1,6 +1,8 @@
-"""Text decoders that read visual tokens as a prefix."""
+"""Text models that read visual tokens and write captions."""
 
 from .prefix_text_decoder import PrefixTextDecoder
+from .t5_text_model import T5TextModel
 from .visual_projection import VisualProjection
+from .word_decoder import WordDecoder
 
-__all__ = ['PrefixTextDecoder', 'VisualProjection']
+__all__ = ['PrefixTextDecoder', 'T5TextModel', 'VisualProjection', 'WordDecoder']

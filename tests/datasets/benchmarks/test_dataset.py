@@ -66,3 +66,26 @@ def test_images_outside_the_root_are_not_read(tmp_path):
 def test_an_unknown_benchmark_is_named(tmp_path):
     with pytest.raises(FLMMError, match='known: ai2d, gqa'):
         read_benchmark('vqa99', str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    'content', [b'\xff\x00garbage', b'{"a": ', b'null', b'[1]', b'{"a": [1]}', b'']
+)
+@pytest.mark.parametrize('benchmark', sorted(BENCHMARK_FILES))
+def test_a_broken_file_is_refused_by_name(benchmark, content, tmp_path):
+    path = WRITERS[benchmark](tmp_path)
+    files = [file for file in path.rglob('*') if file.is_file()] if path.is_dir() else [path]
+    texts = [file for file in files if file.suffix not in ('.jpg', '.png')]
+    assert texts
+    for file in texts:
+        file.write_bytes(content)
+    with pytest.raises(InputFileError) as caught:
+        read_benchmark(benchmark, str(path))
+    assert str(tmp_path) in str(caught.value)
+    assert BENCHMARK_FILES[benchmark].file in str(caught.value)
+
+
+@pytest.mark.parametrize('benchmark', sorted(BENCHMARK_FILES))
+def test_a_missing_file_is_named(benchmark, tmp_path):
+    with pytest.raises(InputFileError, match='nothing'):
+        read_benchmark(benchmark, str(tmp_path / 'nothing'))

@@ -3,8 +3,14 @@ import pytest
 import torch
 from PIL import Image
 
-from flmm.datasets.transforms import AddCrayonMap, DescribeSegments, LoadPanoptic
-from flmm.structures import GroundingSample, ImageGrid, LMMInputs, PanopticMap, Segment
+from flmm.datasets.transforms import (
+    AddCrayonMap,
+    DescribeSegments,
+    LoadPanoptic,
+    NameImage,
+    OpenLastTurn,
+)
+from flmm.structures import GroundingSample, ImageGrid, LMMInputs, PanopticMap, Segment, Turn
 
 IDS = np.array([[1, 1, 2, 2], [1, 1, 2, 2], [0, 0, 3, 3], [0, 0, 3, 3]])
 MAP = PanopticMap(IDS, (Segment(1, 0), Segment(2, 1), Segment(3, 0)))
@@ -34,6 +40,29 @@ def test_the_text_comes_between_image_and_question():
     )
     sample.panoptic, sample.prompt = PanopticMap(np.zeros((2, 2), int)), 'What?'
     assert DescribeSegments(('cat',), '{objects}. ', 'None. ')(sample).prompt == 'None. What?'
+
+
+def test_of_a_conversation_the_first_request_is_described():
+    sample = sample_with()
+    sample.turns = [Turn('What?', 'a cat'), Turn('Where?', 'here')]
+    describe = DescribeSegments(('cat', 'dog'), 'Seen: {objects}. ', 'None. ')
+    first, second = describe(sample).turns
+    assert first.request.startswith('Seen: (#1 cat) [0.00') and first.request.endswith(' What?')
+    assert second == Turn('Where?', 'here')
+
+
+def test_talk_without_an_image_stays_as_it_is():
+    sample = GroundingSample('x/1', turns=[Turn('What?', 'a cat')])
+    for step in (LoadPanoptic(lambda _: MAP), DescribeSegments(('cat',)), NameImage()):
+        assert step(sample).turns == [Turn('What?', 'a cat')] and sample.panoptic is None
+
+
+def test_the_image_is_named_once_and_the_last_answer_can_be_opened():
+    sample = GroundingSample('x/1', image=Image.new('RGB', (4, 4)))
+    sample.turns = [Turn('What?', 'a cat'), Turn('Where?', 'here')]
+    named = NameImage()(NameImage()(sample)).turns
+    assert [turn.request for turn in named] == ['<image>\nWhat?', 'Where?']
+    assert [turn.answer for turn in OpenLastTurn()(sample).turns] == ['a cat', None]
 
 
 def test_each_cell_of_each_grid_gets_its_indices():

@@ -36,12 +36,36 @@ def test_what_cannot_be_quantised_is_named():
     with pytest.raises(FLMMError, match='0 is trainable'):
         quantise_linears(frozen(64, 64).requires_grad_(True))
     with pytest.raises(FLMMError, match='no linear layer.*multiple of 64'):
-        quantise_linears(frozen(48, 64))
+        quantise_linears(frozen(5, 7))
 
 
-def test_layers_of_odd_widths_stay_as_they_are():
-    model = frozen(64, 48, 64)
-    assert quantise_linears(model) == ['0']
-    assert type(model[1]) is nn.Linear
+def test_blocks_may_run_over_the_ends_of_rows():
+    model = frozen(160, 432, 160)
+    x = torch.randn(3, 160)
+    before = model(x)
+    assert quantise_linears(model) == ['0', '1']
     with torch.no_grad():
-        assert model(torch.randn(1, 64)).isfinite().all()
+        alone = model(x)
+    learning = model(x.clone().requires_grad_(True))
+    assert (alone - before).norm() / before.norm() < 0.2
+    torch.testing.assert_close(alone, learning)
+
+
+def test_using_the_weights_does_not_change_a_bit_of_them():
+    model = frozen(128, 128, dtype=torch.bfloat16).eval()
+    quantise_linears(model)
+    stored = model[0].weight.data.clone()
+    with torch.no_grad():
+        model(torch.randn(2, 128, dtype=torch.bfloat16))
+    assert torch.equal(model[0].weight.data, stored)
+    x = torch.randn(2, 128, dtype=torch.bfloat16, requires_grad=True)
+    model(x).float().square().sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_layers_that_do_not_fit_and_loras_stay_as_they_are():
+    model = frozen(64, 5, 64)
+    assert quantise_linears(nn.Sequential(model, nn.Linear(5, 5, bias=False).requires_grad_(False)))
+    holder = nn.ModuleDict({'Plora_main': frozen(64, 64)[0], 'Plora_A': frozen(64, 64)[0]})
+    assert quantise_linears(holder) == ['Plora_main']
+    assert type(holder['Plora_A']) is nn.Linear

@@ -66,3 +66,31 @@ def test_a_vocabulary_that_is_too_small_is_an_error():
         TokenRows(count=3, vocab_size=9).attach(make())
     with pytest.raises(ValueError, match='at least one'):
         TokenRows(count=0)
+
+
+class Words:
+    """Tokenizes words that are numbers as themselves."""
+
+    def __call__(self, texts, add_special_tokens):
+        assert not add_special_tokens
+        return {'input_ids': [[int(word) for word in text.split()] for text in texts]}
+
+
+def test_words_that_the_model_never_read_train_from_where_they_are():
+    model = make()
+    before = model.lm_head.weight[[2, 5]].clone()
+    rows = TokenRows(count=3, vocab_size='append', texts=['5 2', '2 12'])
+    rows.attach(model, Words())
+    # Token 12 is a new one already.
+    assert rows.ids.tolist() == [10, 11, 12, 2, 5]
+    assert torch.equal(rows.output[3:], before)
+    with torch.no_grad():
+        rows.output[3].zero_()
+        rows.input[4].zero_()
+        logits = model(torch.tensor([[1, 5]])).logits
+    assert logits.shape[-1] == 13 and torch.all(logits[..., 2] == 0)
+    assert torch.all(model.get_input_embeddings()(torch.tensor([5])) == 0)
+    rows.merge()
+    assert torch.all(model.lm_head.weight[2] == 0)
+    with pytest.raises(FLMMError, match='tokenizer'):
+        TokenRows(count=3, vocab_size='append', texts=['5']).attach(make())

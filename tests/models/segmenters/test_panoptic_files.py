@@ -40,6 +40,20 @@ def test_classes_may_be_put_in_another_order(files):
     assert found.segments == (Segment(5, 0), Segment(65836, 1))
 
 
+def test_a_control_gives_each_image_the_map_of_another(files, tmp_path):
+    content = json.loads((tmp_path / 'panoptic.json').read_text())
+    content['images'].append({'id': 8, 'file_name': '000000000008.jpg'})
+    content['annotations'].append({'image_id': 8, 'file_name': '8.png', 'segments_info': []})
+    (tmp_path / 'panoptic.json').write_text(json.dumps(content))
+    Image.new('RGB', (3, 1)).save(tmp_path / '8.png')
+    own, other = PanopticFiles(*files), PanopticFiles(*files, shift=1)
+    # COCO's names of 2014 end with what the images have been called since.
+    name = 'val2014/COCO_val2014_000000000008.jpg'
+    assert own(GroundingSample('x', image_path=name)).ids.shape == (1, 3)
+    assert other(GroundingSample('x', image_path=name)).ids.shape == (2, 2)
+    assert other(GroundingSample('x', image_path='1.jpg')).segments == ()
+
+
 def test_what_is_not_annotated_is_an_error(files, tmp_path):
     with pytest.raises(AnnotationError, match="no annotation of the image '2.jpg'"):
         PanopticFiles(*files)(GroundingSample('x', image_path='2.jpg'))

@@ -4,18 +4,23 @@ import pytest
 import torch
 from PIL import Image
 
+from flmm.engine.hooks.frozen_weights_hook import frozen_hashes
+from flmm.models.adapters.adapted import adapted_lmm
 from flmm.models.lmms import HFLMM
 from flmm.models.systems import CoLLaVO
 from flmm.structures import GroundingSample, TextPiece
+from flmm.utils.errors import CheckpointError
 
 
 @pytest.fixture
 def build(tiny_llava, tiny_tokenizer):
     """Function that makes the system on the tiny LLaVA."""
 
-    def make(crayon=True, **options):
+    def make(crayon=True, four_bit=False, **options):
         torch.manual_seed(0)
         lmm = dict(type=HFLMM, pretrained=str(tiny_llava), dtype='float32')
+        if four_bit:
+            lmm = dict(type=adapted_lmm, lmm=lmm, adapters=[], four_bit=True)
         tables = dict(embed_channels=8, num_classes=4, max_instances=3) if crayon else None
         return CoLLaVO(
             lmm,
@@ -33,11 +38,11 @@ def build(tiny_llava, tiny_tokenizer):
 def prepare(tiny_processor):
     """Function that makes a question with an answer and a crayon map of the 6 x 6 grid."""
 
-    def make(classes, answer='a red circle', name='x'):
+    def make(classes, answer='a red circle', name='x', prompt='<image>\nwhat is there'):
         sample = GroundingSample(
             name,
             image=Image.new('RGB', (40, 30), (9, 90, 200)),
-            prompt='<image>\nwhat is there',
+            prompt=prompt,
             pieces=[TextPiece(answer)] if answer else [],
             ori_shape=(30, 40),
         )
@@ -141,3 +146,63 @@ def test_an_empty_batch_still_gives_every_parameter_a_gradient(build):
     assert all(p.grad is not None for p in system.parameters() if p.requires_grad)
     with pytest.raises(ValueError, match='modes'):
         system([], [], mode='tensor')
+
+
+def noisy(system):
+    with torch.no_grad():
+        for parameter in system.adapters.parameters():
+            parameter.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
+    return system
+
+
+def test_answers_written_together_are_those_written_alone(build, prepare):
+    system = noisy(build()).eval()
+    short, long = prepare(1, answer='', name='a'), prepare(2, answer='', name='b')
+    sample = replace(long[1], prompt='<image>\nwhat is there on the grass under a cloudy sky')
+    longer, _ = prepare(2, answer='', name='b', prompt=sample.prompt)
+    assert len(longer.input_ids) > len(short[0].input_ids)
+    alone = [system([i], [s], mode='predict')[0].text for i, s in (short, (longer, sample))]
+    together = system([short[0], longer], [short[1], sample], mode='predict')
+    assert [prediction.text for prediction in together] == alone
+
+
+def test_recomputing_layers_gives_the_same_gradients(build, prepare):
+    grads = []
+    for checkpointing in (False, True):
+        system = noisy(build(gradient_checkpointing=checkpointing)).train()
+        system.loss([prepare(1, 'red')[0], prepare(3, 'a big star')[0]])['loss_lm'].backward()
+        grads.append({n: p.grad for n, p in system.named_parameters() if p.requires_grad})
+    assert any(layer.training for layer in system._recomputed)
+    for name, grad in grads[0].items():
+        torch.testing.assert_close(grads[1][name], grad)
+
+
+def test_a_base_of_4_bits_trains_the_same_parts_and_keeps_its_bits(build, prepare):
+    system = build(four_bit=True).train()
+    before = frozen_hashes(system)
+    assert any(p.dtype == torch.uint8 for p in system.lmm.parameters())
+    optimiser = torch.optim.Adam([p for p in system.parameters() if p.requires_grad], lr=0.01)
+    losses = []
+    for _ in range(8):
+        optimiser.zero_grad()
+        loss = system.loss([prepare(1, 'red')[0], prepare(3, 'blue')[0]])['loss_lm']
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss))
+    inputs, sample = prepare(2, answer='')
+    system.eval()([inputs], [sample], mode='predict')
+    assert losses[-1] < losses[0]
+    assert frozen_hashes(system) == before
+
+
+def test_step_2_starts_from_what_step_1_learned(build, prepare, tmp_path):
+    first = noisy(build(train_image_lora=False))
+    state = {n: p.detach() for n, p in first.named_parameters() if p.requires_grad}
+    path = tmp_path / 'iter_1.pth'
+    torch.save({'state_dict': state}, path)
+    second = build(weights_from=str(path))
+    second.init_weights()
+    key = next(name for name in state if name.startswith('adapters.crayon'))
+    assert torch.equal(second.get_parameter(key), state[key])
+    with pytest.raises(CheckpointError, match='none of the weights'):
+        build(crayon=False, weights_from=str(path)).init_weights()

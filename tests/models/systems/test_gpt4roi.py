@@ -151,6 +151,17 @@ def test_gradient_checkpointing_changes_no_gradient(tiny_llava, processor):
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*grads, strict=True))
 
 
+def test_a_loss_in_bfloat16_is_near_and_the_weights_stay_as_they_are(tiny_llava, processor):
+    inputs = [processor(sample_of(ASKED))]
+    exact = build(tiny_llava, processor).train().loss(inputs)['loss_lm']
+    model = build(tiny_llava, processor, autocast=True).train()
+    rough = model.loss(inputs)['loss_lm']
+    assert 0 < abs(float(exact - rough)) < 0.05
+    rough.backward()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert all(p.grad.isfinite().all() for p in model.roi_extractor.parameters())
+
+
 def test_batches_without_region_or_without_sample_still_reach_every_parameter(
     tiny_llava, processor
 ):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flmm.engine.checkpoint import load_trainable
-from flmm.models.keyword_selectors import ChunkKeywords
+from flmm.models.keyword_selectors import ChunkKeywords, SelectorKeywords, TokenSelector
 from flmm.models.lmms import HFLMM
 from flmm.models.mask_heads import UNetMaskHead
 from flmm.models.systems import FLMM, GroundedConversation
@@ -44,6 +44,21 @@ def test_it_answers_and_grounds_what_it_named(conversation, make_sample, tiny_pr
     spans = [tuple(span) for span in prediction.meta['spans']]
     assert [p.text for p in prediction.sample.phrases] == [prediction.text[a:b] for a, b in spans]
     assert prediction.pred_masks.shape == (len(spans), 30, 40)
+
+
+@pytest.mark.parametrize('kind', ['chunks', 'selector'])
+def test_an_answer_is_read_once(parts, tiny_processor, make_sample, monkeypatch, kind):
+    head = dict(type=TokenSelector, num_layers=3, hidden_size=32)
+    keywords = ChunkKeywords('rules') if kind == 'chunks' else SelectorKeywords(head)
+    system = GroundedConversation(parts, tiny_processor, keywords, max_new_tokens=4).eval()
+
+    def read_again(*args):
+        raise AssertionError('the answer was read a second time')
+
+    monkeypatch.setattr(system.lmm, 'phrase_features', read_again)
+    asked = question(make_sample, tiny_processor)
+    (prediction,) = system([asked.lmm_inputs], [asked])
+    assert prediction.pred_masks.shape[0] == len(prediction.sample.phrases)
 
 
 def test_masks_are_those_of_the_system_itself(conversation, make_sample, tiny_processor):

@@ -162,3 +162,28 @@ def test_lora_takes_the_place_of_bottlenecks(make_pink, batch):
 def test_an_lmm_without_that_projector_is_an_error(make_pink):
     with pytest.raises(FLMMError, match='nothing_here'):
         make_pink(projector='nothing_here')
+
+
+def test_a_loss_in_bfloat16_is_near_and_the_weights_stay_as_they_are(make_pink, batch):
+    data = batch()['inputs']
+    exact = make_pink().train().loss(data)['loss_lm']
+    model = make_pink(autocast=True).train()
+    rough = model.loss(data)['loss_lm']
+    assert 0 < abs(float(exact - rough)) < 0.05
+    rough.backward()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+
+
+def test_numbers_that_were_never_read_can_be_learned(make_pink, batch, tiny_llava):
+    rows = dict(type=TokenRows, count=12, vocab_size='append', texts=['[0.123]'])
+    model = make_pink(rows=False).train()
+    tokenizer = model.tokenizer
+    model = Pink(
+        lmm=dict(type=HFLMM, pretrained=str(tiny_llava), dtype='float32'),
+        tokenizer=tokenizer,
+        token_rows=rows,
+    )
+    known = set(tokenizer('[0.123]', add_special_tokens=False)['input_ids'])
+    assert set(model.token_rows.ids.tolist()[12:]) == known
+    assert len(model.token_rows.input) == 12 + len(known)

@@ -7,10 +7,26 @@ from flmm.registry import MODELS
 pytest.importorskip('timm')
 
 
-def tiny(box_head=False, point_head=True):
+SAM = dict(
+    hidden_size=16,
+    output_channels=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    mlp_dim=16,
+    patch_size=8,
+    window_size=2,
+    global_attn_indexes=[0],
+    num_pos_feats=8,
+)
+
+
+def tiny(box_head=False, point_head=True, mask_head=False):
     torch.manual_seed(0)
+    encoder = dict(type='EVA02Encoder', image_size=56, width=16, depth=1, num_heads=2)
+    if mask_head:
+        encoder = dict(type='SAMImageEncoder', image_size=56, config=SAM, frozen=False)
     return PixelLLM(
-        image_encoders=[dict(type='EVA02Encoder', image_size=56, width=16, depth=1, num_heads=2)],
+        image_encoders=[encoder],
         prompt_encoder=dict(type='LocationPromptEncoder', channels=16),
         prompt_extractor=dict(
             type='PromptFeatureExtractor',
@@ -48,6 +64,20 @@ def tiny(box_head=False, point_head=True):
             max_detections=3,
         )
         if box_head
+        else None,
+        mask_head=dict(
+            type='PromptedMaskHead',
+            adapter=dict(
+                type='MaskPromptAdapter',
+                visual_channels=16,
+                text_channels=32,
+                channels=16,
+                num_heads=2,
+                depth=1,
+            ),
+            decoder=dict(hidden_size=16, num_attention_heads=2, mlp_dim=16, iou_head_hidden_dim=16),
+        )
+        if mask_head
         else None,
         proposals_per_image=6,
     )
@@ -130,11 +160,45 @@ def test_dense_captions_come_from_the_box_head(batch):
         assert found['points'].shape[0] == len(found['scores'])
 
 
+def test_images_that_are_not_for_detection_keep_their_places(batch):
+    system = tiny(box_head=True)
+    gt_boxes = torch.tensor([[[8.0, 8, 24, 24]] * 2] * 2)
+    detect = torch.tensor([False, False])
+    losses = system.loss(**batch, gt_boxes=gt_boxes, detect=detect)
+    alone = tiny().loss(**batch, gt_boxes=gt_boxes)
+    assert set(losses) == {'loss_text', 'loss_point'}
+    assert losses['loss_text'].item() == pytest.approx(alone['loss_text'].item(), rel=1e-4)
+    assert losses['loss_point'].item() == pytest.approx(alone['loss_point'].item(), rel=1e-4)
+    mixed = system.loss(**batch, gt_boxes=gt_boxes, detect=torch.tensor([True, False]))
+    # The second image alone has words with a place.
+    second = {name: value[1:] for name, value in batch.items()}
+    only = tiny().loss(**second, gt_boxes=gt_boxes[1:])['loss_point']
+    assert mixed['loss_point'].item() == pytest.approx(only.item(), rel=1e-4)
+    assert {'loss_heatmap', 'loss_box'} <= set(mixed)
+
+
+def test_masks_are_learned_where_there_are_any(batch):
+    system = tiny(mask_head=True)
+    masks = torch.zeros(2, 2, 56, 56, dtype=torch.bool)
+    masks[:, :, 8:24, 8:24] = True
+    gt_boxes = torch.tensor([[[8.0, 8, 24, 24]] * 2] * 2)
+    batch |= dict(gt_boxes=gt_boxes, gt_masks=masks)
+    losses = system.loss(**batch, has_mask=torch.tensor([True, False]))
+    assert {'loss_focal', 'loss_dice', 'loss_iou'} <= set(losses) and losses['loss_dice'] > 0
+    sum(losses.values()).backward()
+    assert system.mask_head.adapter.gate.grad.abs().sum() > 0
+    none = system.loss(**batch, has_mask=torch.tensor([False, False]))
+    assert none['loss_dice'] == 0 and none['loss_focal'] == 0
+    images = {name: batch[name] for name in ('images', 'inside', 'prompt_boxes', 'tokens')}
+    result = system.eval().predict(**images)
+    assert result[0]['mask_logits'].shape == (2, 28, 28)
+
+
 def test_places_are_needed_without_a_box_head(batch):
     system = tiny(point_head=False).eval()
     assert 'points' not in system.predict(**{k: v for k, v in batch.items() if k != 'tokens'})[0]
     with pytest.raises(ValueError, match='prompt_boxes'):
         system.predict(batch['images'], batch['inside'])
     with pytest.raises(ValueError, match='tensor'):
-        system(mode='tensor', **batch)
+        system([], [], mode='tensor')
     assert MODELS.get('PixelLLM') is PixelLLM

@@ -95,3 +95,46 @@ def test_mistakes_say_what_was_expected(build, samples):
         build()(**grounding_collate(samples), mode='tensor')
     with pytest.raises(ValueError, match='got 3'):
         build(num_points=3)
+
+
+def test_layers_and_attention_widen_what_the_head_reads(tiny_llava, samples):
+    model = WordLocation(
+        lmm=dict(type=HFLMM, pretrained=str(tiny_llava), dtype='float32'),
+        layers=(0, 2),
+        attention=True,
+        # Two layers of 32 channels; 4 numbers for each of 3 layers x 4 heads.
+        point_head=dict(type=MLPPointHead, in_channels=64 + 48, num_points=1),
+    )
+    (feature,) = model.lmm.phrase_features([samples[0].lmm_inputs])
+    read = model.read(feature, samples[0].ori_shape)
+    assert read.shape == (2, 112)
+    word = feature.hidden[1][-1]
+    assert torch.allclose(read[1, :64], torch.cat([word[0], word[2]]))
+    assert read[:, 64:].abs().max() < 2  # within the image, or the padding beside it
+    assert model(**grounding_collate(samples), mode='loss')['loss_point'] > 0
+
+
+def test_the_lmm_trains_on_demand(tiny_llava, samples):
+    model = WordLocation(
+        lmm=dict(type=HFLMM, pretrained=str(tiny_llava), dtype='float32'),
+        point_head=dict(type=MLPPointHead, in_channels=32, num_points=1),
+        train_lmm=True,
+    )
+    model.train()
+    assert not model.lmm.training  # no dropout in what is only adapted
+    model(**grounding_collate(samples), mode='loss')['loss_point'].backward()
+    moved = {n for n, p in model.lmm.named_parameters() if p.grad is not None and p.grad.any()}
+    assert any('language_model' in name for name in moved)
+    with torch.no_grad():
+        assert not model.locate([samples[0].lmm_inputs])[0][0].requires_grad
+
+
+def test_expressions_have_the_box_of_their_object(build, samples):
+    for sample in samples:
+        for phrase in sample.phrases:
+            phrase.meta.clear()
+            phrase.meta['box_xyxy'] = [4, 6, 20, 12]
+    model = build(num_points=2)
+    height, width = samples[0].ori_shape
+    want = [[4 / width, 6 / height], [20 / width, 12 / height]]
+    assert model._target(samples[0], 0) == want

@@ -34,10 +34,16 @@ class PanopticNarrativesWriter:
             for split in _SPLITS
         }
 
-    def add(self, split: str, image_id: int, scene: ToyScene, rng: np.random.Generator) -> None:
-        """Write a scene's picture and panoptic map, remember its annotations."""
+    def add(
+        self, split: str, image_id: int, scene: ToyScene, rng: np.random.Generator
+    ) -> list[language.Utterance]:
+        """Write a scene's picture and panoptic map, remember its annotations.
+
+        Returns:
+            The narrative; empty for a split that PNG does not have.
+        """
         if split not in _SPLITS:
-            return
+            return []
         name, files = _SPLITS[split], self._files[split]
         images.save_jpeg(scene, self.root / name / f'{image_id:012d}.jpg')
         files['images'].append(images.image_record(image_id, f'{image_id:012d}.jpg', scene))
@@ -63,6 +69,7 @@ class PanopticNarrativesWriter:
                 ],
             }
         )
+        return pieces
 
     def _add_panoptic(
         self,

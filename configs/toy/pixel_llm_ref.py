@@ -1,0 +1,23 @@
+"""A tiny PixelLLM on the toy world: the box of a referring expression."""
+
+from mmengine.config import read_base
+from mmengine.dataset import InfiniteSampler
+
+from flmm.datasets import ConcatGrounding
+from flmm.models.systems import PixelLLM
+
+with read_base():
+    from .._base_.datasets.toy_captions import *
+    from .._base_.runtime.default import *
+    from .._base_.schedules.toy_pixel_llm import *
+
+task = 'ref'
+model = dict(type=PixelLLM, **parts, point_head=point_head)
+train_dataloader = dict(
+    loader,
+    batch_size=16,
+    sampler=dict(type=InfiniteSampler, shuffle=True),
+    dataset=dict(type=ConcatGrounding, datasets=train_parts[task]),
+)
+test_dataloader = {name: test_loaders[name] for name in tests_of[task]}
+test_evaluator = {name: test_metrics[name] for name in tests_of[task]}

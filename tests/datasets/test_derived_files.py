@@ -1,0 +1,88 @@
+"""Files made of the public ones, by hand."""
+
+import pytest
+
+from flmm.datasets.derived_files import (
+    boxes_by_image,
+    pointqa_local,
+    pointqa_look_twice,
+    regions_as_expressions,
+    visual7w_splits,
+)
+from flmm.utils.errors import AnnotationError
+
+
+def instances(*boxes, **more):
+    return {
+        'categories': [{'id': 3, 'name': 'Car'}],
+        'images': [{'id': 1, 'file_name': 'images/v1/p/a.jpg', 'width': 100, 'height': 50}],
+        'annotations': [
+            {'id': i, 'image_id': 1, 'category_id': 3, 'bbox': box, 'area': 4, **more}
+            for i, box in enumerate(boxes)
+        ],
+    }
+
+
+def test_boxes_are_cut_to_the_image_and_those_without_inside_dropped():
+    content = instances(
+        [-5, -5, 20, 20],  # reaches out at the left and above
+        [90, 40, 30, 30],  # at the right and below
+        [200, 0, 10, 10],  # beside the image
+        [10, 10, 0.5, 9],  # thinner than a pixel
+    )
+    (entry,) = boxes_by_image(content, drop_prefix=len('images/v1/'))
+    assert entry['image_id'] == 'p/a.jpg'
+    assert [item['bbox'] for item in entry['anno']] == [[0, 0, 15, 15], [90, 40, 100, 50]]
+    assert {(item['category_name'], item['ignore']) for item in entry['anno']} == {('Car', 0)}
+    (entry,) = boxes_by_image(content, clip_start=False)
+    assert entry['anno'][0]['bbox'] == [-5, -5, 15, 15]
+
+
+def test_crowds_stay_but_are_ignored_and_an_area_of_zero_is_no_object():
+    (entry,) = boxes_by_image(instances([0, 0, 9, 9], iscrowd=1))
+    assert entry['anno'][0]['ignore'] == 1
+    (entry,) = boxes_by_image(instances([0, 0, 9, 9], area=0))
+    assert entry['anno'] == []
+
+
+def test_regions_become_expressions():
+    region = {'image_id': 8, 'phrase': 'a hat', 'x': 1, 'y': 2, 'width': 3, 'height': 4}
+    assert regions_as_expressions([{'regions': [region]}, {'regions': []}]) == [
+        {'image_id': '8.jpg', 'sentence': 'a hat', 'bbox': [1, 2, 4, 6]}
+    ]
+
+
+def test_visual7w_s_boxes_are_looked_up():
+    box = {'box_id': 5, 'x': 0}
+    other = {'box_id': 6, 'x': 1}
+    question = {'question': 'Which?', 'answer': 5, 'multiple_choices': [6]}
+    image = {'image_id': 2, 'filename': 'f.jpg', 'split': 'val', 'qa_pairs': [question]}
+    splits = visual7w_splits({'boxes': [box, other], 'images': [image]})
+    assert splits['train'] == splits['test'] == []
+    (entry,) = splits['val']
+    assert (entry['answer_box'], entry['multiple_choices_box']) == (box, [other])
+    assert entry['file_name'] == 'f.jpg'
+    telling = visual7w_splits({'images': [image]})
+    assert 'answer_box' not in telling['val'][0]
+
+
+def test_pointqa_s_questions_of_the_images_of_a_split():
+    entry = {'id': 1, 'question': 'q', 'all_objs': ['b1', 'b2'], 'points': ['p1', 'p2']}
+    found = pointqa_local({'1': [entry], '2': [entry]}, ['1'])
+    assert [(one['all_objs'], one['points']) for one in found] == [('b1', 'p1'), ('b2', 'p2')]
+    assert pointqa_look_twice({'1': ['x'], '2': ['y', 'z']}, ['2', '1']) == ['y', 'z', 'x']
+
+
+@pytest.mark.parametrize(
+    ('derive', 'name'),
+    [
+        (lambda: boxes_by_image({'images': []}), 'COCO'),
+        (lambda: regions_as_expressions([{}]), 'Visual Genome'),
+        (lambda: visual7w_splits({}), 'Visual7W'),
+        (lambda: pointqa_local({}, ['1']), 'local'),
+        (lambda: pointqa_look_twice({}, ['1']), 'look twice'),
+    ],
+)
+def test_other_formats_are_named(derive, name):
+    with pytest.raises(AnnotationError, match=name):
+        derive()
