@@ -1,4 +1,4 @@
-"""GPT4RoI on the shipped tiny LLaVA and the toy world, stage 1: minutes on a CPU."""
+"""GPT4RoI on the shipped tiny LLaVA and the toy world, stage 1: the region extractor alone."""
 
 from mmengine.config import read_base
 from mmengine.dataset import InfiniteSampler
@@ -12,16 +12,17 @@ with read_base():
     from .._base_.datasets.toy_regions import *
     from .._base_.lmms.tiny_llava_regions import *
     from .._base_.runtime.default import *
-    from .._base_.schedules.toy_heads import *
+    from .._base_.schedules.toy_muon import *
 
 model = dict(
     type=GPT4RoI,
     lmm=lmm,
-    roi_extractor=dict(type=MultiLevelRoIQuery, hidden_channels=256, roi_size=7, rounds=2),
+    roi_extractor=dict(type=MultiLevelRoIQuery, hidden_channels=256, roi_size=5, rounds=2),
     processor=processor,
     levels=levels,
     trains=('regions',),
     max_new_tokens=24,
+    autocast=True,
 )
 pipeline = [*loading, dict(reading, processor=processor)]
 loader.update(num_workers=1)
@@ -43,7 +44,7 @@ test_dataloader = {
 }
 test_evaluator = {
     task: [dict(vcr_metric, prefix=task)]
-    if task == 'vcr'
+    if task.startswith('vcr')
     else [
         dict(caption_metric, prefix=task),
         dict(type=NamingMetric, kinds=naming_kinds, prefix=f'naming/{task}'),

@@ -1,53 +1,13 @@
-"""GPT4RoI on the shipped tiny LLaVA and the toy world, stage 2: minutes on a CPU."""
+"""GPT4RoI on the shipped tiny LLaVA and the toy world, stage 2: all but the vision tower."""
 
 from mmengine.config import read_base
-from mmengine.dataset import InfiniteSampler
-
-from flmm.evaluation.metrics import NamingMetric
-from flmm.models.roi_extractors import MultiLevelRoIQuery
-from flmm.models.systems import GPT4RoI
 
 with read_base():
-    from .._base_.datasets.gpt4roi_loaders import *
-    from .._base_.datasets.toy_regions import *
-    from .._base_.lmms.tiny_llava_regions import *
-    from .._base_.runtime.default import *
-    from .._base_.schedules.toy_heads import *
+    from .gpt4roi_tiny_llava_stage1 import *
 
-model = dict(
-    type=GPT4RoI,
-    lmm=lmm,
-    roi_extractor=dict(type=MultiLevelRoIQuery, hidden_channels=256, roi_size=7, rounds=2),
-    processor=processor,
-    levels=levels,
-    trains=('regions', 'projector', 'language'),
-    regions_from='work_dirs/gpt4roi_tiny_llava_stage1',
-    max_new_tokens=24,
+model.update(
+    trains=('regions', 'projector', 'language'), regions_from='work_dirs/gpt4roi_tiny_llava_stage1'
 )
-pipeline = [*loading, dict(reading, processor=processor)]
-loader.update(num_workers=1)
-train_dataloader = dict(
-    loader,
-    batch_size=8,
-    sampler=dict(type=InfiniteSampler, shuffle=True),
-    dataset=dict(concat, datasets=stage2_datasets, pipeline=pipeline),
-)
-test_dataloader = {
-    task: dict(
-        test_loader,
-        num_workers=0,
-        persistent_workers=False,
-        batch_size=16,
-        dataset=dict(dataset, pipeline=[*pipeline, dict(weighing, processor=processor)]),
-    )
-    for task, dataset in test_datasets.items()
-}
-test_evaluator = {
-    task: [dict(vcr_metric, prefix=task)]
-    if task == 'vcr'
-    else [
-        dict(caption_metric, prefix=task),
-        dict(type=NamingMetric, kinds=naming_kinds, prefix=f'naming/{task}'),
-    ]
-    for task in test_datasets
-}
+# Smaller steps than stage 1: the language model is a trained one.
+optim_wrapper['optimizer'].update(lr=6e-4)
+train_dataloader['dataset'].update(datasets=stage2_datasets)

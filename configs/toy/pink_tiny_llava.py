@@ -11,24 +11,34 @@ with read_base():
     from .._base_.datasets.toy_pink import *
     from .._base_.lmms.pink_tiny_llava import *
     from .._base_.runtime.default import *
-    from .._base_.schedules.toy_heads import *
+    from .._base_.schedules.toy_muon import *
 
-model = dict(type=Pink, lmm=lmm, tokenizer=tokenizer, adapters=adapters, token_rows=token_rows)
-max_iters = 6000
+model = dict(
+    type=Pink,
+    lmm=lmm,
+    tokenizer=tokenizer,
+    adapters=adapters,
+    token_rows=token_rows,
+    max_new_tokens=40,
+    autocast=True,
+)
+max_iters = 1000
+writing = dict(type=WriteTurns, dialect=dialect, questions=questions)
 train_pipeline = [
     dict(type=LoadImage),
-    dict(type=WriteTurns, dialect=dialect),
+    writing,
     dict(type=PrepareDialogue, processor=dict(dialogue_processor, with_labels=True)),
 ]
 inference_pipeline = [
     dict(type=LoadImage),
-    dict(type=WriteTurns, dialect=dialect, choose='first'),
+    dict(writing, choose='first'),
     dict(type=PrepareDialogue, processor=dialogue_processor),
 ]
 _loader = dict(num_workers=1, persistent_workers=True, collate_fn=dict(type=grounding_collate))
 train_dataloader = dict(
     _loader,
-    batch_size=16,
+    # Leaving plateaus takes steps rather than samples.
+    batch_size=4,
     sampler=dict(type=InfiniteSampler, shuffle=True),
     dataset=dict(
         type=Mixture, datasets=train_datasets, weights=train_weights, pipeline=train_pipeline
@@ -37,7 +47,7 @@ train_dataloader = dict(
 test_dataloader = {
     task: dict(
         _loader,
-        batch_size=16,
+        batch_size=32,
         sampler=dict(type=DefaultSampler, shuffle=False),
         dataset=dict(dataset, pipeline=inference_pipeline),
     )

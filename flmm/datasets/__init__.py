@@ -11,12 +11,15 @@ from .flickr30k_entities import Flickr30kGroundedCaptions
 from .gqa import GQADataset
 from .grand_f import GranDfDataset
 from .grefcoco import GRefCOCODataset
+from .image_safe import ImageSafe
 from .instruction import InstructionDataset
 from .llava_instruct import LLaVAInstructDataset
 from .localized_narratives import LocalizedNarrativesDataset
+from .mdetr import MDETRDataset
 from .mixture import Mixture
 from .multiple_choice_benchmarks import IconQADataset, SEEDBenchDataset
 from .objects365 import Objects365Dataset
+from .panoptic_questions import PanopticQuestionsDataset
 from .png import PNGDataset
 from .pointqa import PointQALocalDataset, PointQALookTwiceDataset
 from .reason_seg import ReasonSegDataset
@@ -37,13 +40,16 @@ __all__ = [
     'GranDfDataset',
     'GroundingDataset',
     'IconQADataset',
+    'ImageSafe',
     'InstructionDataset',
     'LLaVAInstructDataset',
     'Mixture',
     'Objects365Dataset',
     'LocalizedNarrativesDataset',
+    'MDETRDataset',
     'PNGDataset',
     'PackedRecords',
+    'PanopticQuestionsDataset',
     'PointQALocalDataset',
     'PointQALookTwiceDataset',
     'ReasonSegDataset',

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from flmm.registry import DATASETS
-from flmm.structures import GroundingSample
+from flmm.structures import GroundingSample, Phrase
 from flmm.utils.errors import AnnotationError
 from flmm.utils.safe_io import load_json
 
@@ -74,11 +74,13 @@ class ExpressionBoxesDataset(InstructionDataset):
 
 @DATASETS.register_module()
 class ReferringBoxes(InstructionDataset):
-    """Any grounding data set whose samples have one phrase with a box, as questions.
+    """Any grounding data set whose phrases have boxes, as questions.
 
     Args:
         source: Config of the data set, such as ``RefCOCODataset(concat=False)``.
         ask: ``'box'``, ``'description'`` or ``'both'`` in turn at random.
+        turns: Most phrases of a sample that are asked about, in one conversation, of one object
+            (``ann_id``) at most one. With 1, samples must have one phrase: ``concat=False``.
         pipeline: Transforms, or their configs.
         seed: Of the random choices.
         name: First part of every ``sample_id``; by default the source's.
@@ -88,12 +90,13 @@ class ReferringBoxes(InstructionDataset):
         self,
         source: dict | GroundingDataset,
         ask: Ask = 'box',
+        turns: int = 1,
         pipeline: Iterable[dict | Transform] = (),
         seed: int = 0,
         name: str | None = None,
     ) -> None:
         _check_ask(ask)
-        self.ask = ask
+        self.ask, self.turns = ask, turns
         self.source = DATASETS.build(source) if isinstance(source, dict) else source
         own = name or self.source.name
         super().__init__(own, range(len(self.source)), '', own, pipeline, seed)
@@ -115,32 +118,40 @@ class ReferringBoxes(InstructionDataset):
     def image_name(self, record: Any) -> None:
         """None: the source's samples know their images."""
 
-    def draw(self, record: Any, chooser: Chooser) -> Instruction:
-        """The phrase, or its box, in question."""
-        sample = self.source.read_sample(record)
-        (phrase,) = sample.phrases
-        return ask_expression(phrase.text, phrase.meta['box_xyxy'], self.ask, chooser)
+    def draw(self, record: Any, chooser: Chooser) -> list[Instruction]:
+        """The phrases, or their boxes, in question."""
+        return self._ask(self.source.read_sample(record).phrases, chooser)
+
+    def _ask(self, phrases: Sequence[Phrase], chooser: Chooser) -> list[Instruction]:
+        if self.turns > 1:
+            of_object = {}
+            for number, phrase in enumerate(chooser.shuffled(phrases)):
+                of_object.setdefault(phrase.meta.get('ann_id', f'phrase {number}'), phrase)
+            phrases = list(of_object.values())[: self.turns]
+        return [
+            ask_expression(phrase.text, phrase.meta['box_xyxy'], self.ask, chooser)
+            for phrase in phrases
+        ]
 
     def read_repetition(self, index: int, repetition: int) -> Item:
         """See :meth:`InstructionDataset.read_repetition`; image and ids are the source's."""
         sample = self.source.read_sample(index)
         if not isinstance(sample, GroundingSample):
             return sample
-        if len(sample.phrases) != 1 or 'box_xyxy' not in sample.phrases[0].meta:
+        without = [p.text for p in sample.phrases if 'box_xyxy' not in p.meta]
+        if without or not sample.phrases or (self.turns == 1 and len(sample.phrases) > 1):
             raise AnnotationError(
                 self.name,
-                f'{sample.sample_id} has {len(sample.phrases)} phrases; expected one, with a box.',
-                fix='Set concat=False in the source.',
+                f'{sample.sample_id} has {len(sample.phrases)} phrases, {len(without)} of them '
+                f'without a box; expected {"one" if self.turns == 1 else "some"}, with a box.',
+                fix='Set concat=False in the source, or ask in several turns.',
             )
-        made = self._exchange(index, repetition)
-        made.image_path = sample.image_path
-        made.meta = {**sample.meta, **made.meta}
-        if made.phrases:
-            made.phrases = sample.phrases
-        return made
-
-    def _exchange(self, index: int, repetition: int) -> GroundingSample:
         sample_id = self.sample_id(index) + (f'#{repetition}' if repetition else '')
         key = f'{self.seed}/{int(self._epoch)}/{sample_id}'
-        drawn = self.draw(index, Chooser(random.Random(key)))
-        return self.make_sample(sample_id, None, [drawn], key)
+        drawn = self._ask(sample.phrases, Chooser(random.Random(key)))
+        made = self.make_sample(sample_id, None, drawn, key)
+        made.image_path = sample.image_path
+        made.meta = {**sample.meta, **made.meta}
+        if made.phrases and self.turns == 1:
+            made.phrases = sample.phrases
+        return made

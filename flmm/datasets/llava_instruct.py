@@ -25,6 +25,9 @@ class LLaVAInstructDataset(InstructionDataset):
         ann_file: The json.
         image_root: Folder that ``image`` is relative to.
         captions_only: Only the first answer, without a request (stage 1).
+        trim: Leave out an answer at the beginning and a request at the end that nobody asked or
+            answered, and the lines around the image's place, as LLaVA-1.5 does; its mix of 665 k
+            has such talk. Else the turns are an error, and the lines stay (Pink's release).
         pipeline: Transforms, or their configs.
         seed: Of the choice of templates.
         name: First part of every ``sample_id``.
@@ -35,11 +38,12 @@ class LLaVAInstructDataset(InstructionDataset):
         ann_file: str,
         image_root: str,
         captions_only: bool = False,
+        trim: bool = False,
         pipeline: Iterable[dict | Transform] = (),
         seed: int = 0,
         name: str = 'llava_instruct',
     ) -> None:
-        self.captions_only = captions_only
+        self.captions_only, self.trim = captions_only, trim
         content = load_json(ann_file)
         if not isinstance(content, list):
             raise AnnotationError(
@@ -54,15 +58,22 @@ class LLaVAInstructDataset(InstructionDataset):
     def draw(self, record: Any, chooser: Chooser) -> list[Instruction]:
         """All turns of a conversation, or its first answer alone."""
         turns = record['conversations']
+        if self.trim:
+            turns = turns[turns[0]['from'] == 'gpt' :]
+            turns = turns[: len(turns) - len(turns) % 2]
+            if not turns:
+                raise ValueError('conversations hold no request with an answer')
         if [turn['from'] for turn in turns] != ['human', 'gpt'] * (len(turns) // 2):
             raise ValueError('conversations must alternate between human and gpt')
         pairs = zip(turns[::2], turns[1::2], strict=True)
         found = [
-            Instruction(
-                '', {'question': [request['value'].replace('<image>', '')]}, [answer['value']]
-            )
+            Instruction('', {'question': [self._question(request['value'])]}, [answer['value']])
             for request, answer in pairs
         ]
         if self.captions_only:
             return [Instruction('', {'question': ['']}, found[0].answer)]
         return found
+
+    def _question(self, text: str) -> str:
+        text = text.replace('<image>', '')
+        return text.strip() if self.trim else text

@@ -33,6 +33,11 @@ FIELDS = {
     'detect_like': ('object',),
     'count': ('category',),
     'count_like': ('object',),
+    'object_name': ('objs',),
+    'object_place': ('category',),
+    'object_count': ('category',),
+    'presence': ('category',),
+    'segments': (),
 }
 #: The release's names of the same lists.
 OFFICIAL_NAMES = {
@@ -184,6 +189,36 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         'Count everything that is what {object} is.',
         'Give the number of objects like {object}.',
         'What is the number of things of the kind of {object}?',
+    ),
+    'object_name': (
+        'What is in the box {objs}?',
+        'Name the object at {objs}.',
+        'To which class does {objs} belong?',
+        'Which class has its segment at {objs}?',
+    ),
+    'object_place': (
+        'Where is the {category}?',
+        'Give the boxes of every {category}.',
+        'Locate each {category} in the picture.',
+        'Which boxes hold a {category}?',
+    ),
+    'object_count': (
+        'How many segments of the class {category} are there?',
+        'Count each {category}.',
+        'How often does the class {category} occur?',
+        'Give the number of segments called {category}.',
+    ),
+    'presence': (
+        'Is there a {category} in the picture?',
+        'Does the picture show a {category}?',
+        'Can a {category} be seen here?',
+        'Yes or no: is a {category} in the picture?',
+    ),
+    'segments': (
+        'List everything in the picture with its number and box.',
+        'Name all objects; number those of one class and give their boxes.',
+        'What is where? Number the objects of each class.',
+        'Write down every segment: class, number, box.',
     ),
 }
 _PLACEHOLDER = re.compile(r'\{(\w+)\}|<(\w+)>')

@@ -41,6 +41,7 @@ class RegionCaptionDataset(RegionDataset):
         templates: See :func:`flmm.datasets.region_conversations.load_templates`.
         ask: ``'all'`` regions of an image with their captions, or each ``'one'`` by itself.
         company: Regions asked about before it; fewer where an image has not as many.
+        repeat_company: Ask about some of them again where it has not as many.
         max_regions: Most regions of a conversation.
         min_words: Shorter captions are dropped (3 officially for RefCOCO and RefCOCO+).
         min_share: Least side of a box as a share of the image's (2 pixels of 224 officially).
@@ -63,6 +64,7 @@ class RegionCaptionDataset(RegionDataset):
         templates: str | Mapping[str, Any] | None = None,
         ask: Literal['all', 'one'] = 'all',
         company: int = 0,
+        repeat_company: bool = False,
         max_regions: int = 15,
         min_words: int = 1,
         min_share: float = 2 / 224,
@@ -74,7 +76,8 @@ class RegionCaptionDataset(RegionDataset):
             raise ValueError(f'layout must be one of {LAYOUTS}, got {layout!r}.')
         if ask not in ('all', 'one'):
             raise ValueError(f"ask must be 'all' or 'one', got {ask!r}.")
-        self.ask, self.company, self.strip_prefix = ask, company, strip_prefix
+        self.ask, self.company, self.repeat_company = ask, company, repeat_company
+        self.strip_prefix = strip_prefix
         self.max_regions, self.min_words, self.min_share = max_regions, min_words, min_share
         records = self.load(ann_file, layout)
         if ask == 'one':
@@ -88,7 +91,8 @@ class RegionCaptionDataset(RegionDataset):
     @property
     def metainfo(self) -> dict[str, Any]:
         """Name and protocol."""
-        return {'dataset': self.name, 'ask': self.ask, 'company': self.company}
+        settings = {name: getattr(self, name) for name in ('ask', 'company', 'repeat_company')}
+        return {'dataset': self.name, **settings}
 
     def image_name(self, record: Any) -> str:
         """Its ``file_name``, without ``strip_prefix``."""
@@ -115,6 +119,8 @@ class RegionCaptionDataset(RegionDataset):
         if not target:
             return None
         others = chooser.shuffled(pair for pair in kept if pair[0] is not wanted)
+        if self.repeat_company and others:
+            others *= -(-self.company // len(others))
         talk = self._talk([*others[: self.company], *target], chooser, dropped)
         talk.turns = [Turn(turn.request, None) for turn in talk.turns]
         references = wanted.get('references') or [wanted['caption']]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,9 @@ class VCRDataset(RegionDataset):
             reason that speaks of others is left out then.
         names: ``'right'``; or ``'gpt4roi_release'``, where object n is called what object n + 1
             is.
+        labels: ``'true'``; or ``'shuffled'``, a control: which answer and which reason count as
+            right (and are trained on) is drawn for each question. Whatever is still learned of
+            the true labels was no signal of the regions.
         pipeline: Transforms, or their configs.
         templates: See :func:`flmm.datasets.region_conversations.load_templates`.
         seed: Of the random choices.
@@ -74,6 +78,7 @@ class VCRDataset(RegionDataset):
         task: Literal['train', 'choose'] = 'train',
         regions: Literal['all', 'mentioned', 'single', 'multi'] = 'all',
         names: Literal['right', 'gpt4roi_release'] = 'right',
+        labels: Literal['true', 'shuffled'] = 'true',
         pipeline: Iterable[dict | Transform] = (),
         templates: str | Mapping[str, Any] | None = None,
         seed: int = 0,
@@ -85,7 +90,10 @@ class VCRDataset(RegionDataset):
             raise ValueError(f"regions must be 'all', 'mentioned', ..., got {regions!r}.")
         if names not in ('right', 'gpt4roi_release'):
             raise ValueError(f"names must be 'right' or 'gpt4roi_release', got {names!r}.")
+        if labels not in ('true', 'shuffled'):
+            raise ValueError(f"labels must be 'true' or 'shuffled', got {labels!r}.")
         self.task, self.regions, self.shift = task, regions, int(names == 'gpt4roi_release')
+        self.labels = labels
         super().__init__(
             ann_file,
             read_json_lines(ann_file),
@@ -100,7 +108,8 @@ class VCRDataset(RegionDataset):
     @property
     def metainfo(self) -> dict[str, Any]:
         """Name and protocol."""
-        return {'dataset': self.name, 'task': self.task, 'regions': self.regions}
+        settings = {name: getattr(self, name) for name in ('task', 'regions', 'labels')}
+        return {'dataset': self.name, **settings}
 
     def image_name(self, record: Any) -> str:
         """Its ``img_fn``."""
@@ -108,6 +117,8 @@ class VCRDataset(RegionDataset):
 
     def draw(self, record: Any, chooser: Chooser) -> RegionTalk | None:
         """The question with its answer and reason, or with the candidates for them."""
+        if self.labels == 'shuffled':
+            record = self._relabelled(record)
         boxes, names = self._objects(record)
         question = _parts(record, 'question')
         mentioned = list(dict.fromkeys(part for part in question if isinstance(part, int)))
@@ -135,6 +146,17 @@ class VCRDataset(RegionDataset):
         for group in talk.meta.get('choices', {}).values():
             group['turns'][0][0] = overview + group['turns'][0][0]
         return talk
+
+    def _relabelled(self, record: Any) -> Any:
+        """The record with other answers in the place of the right ones, the same in every epoch."""
+        rng = random.Random(f'{self.seed}/{record["annot_id"]}/labels')
+        changed = dict(record)
+        for key in ('answer', 'rationale'):
+            if f'{key}_choices' in record:
+                drawn = rng.randrange(len(record[f'{key}_choices']))
+                changed |= {f'{key}_label': drawn, key: record[f'{key}_choices'][drawn]}
+                changed.pop(f'{key}_orig', None)
+        return changed
 
     def _objects(self, record: Any) -> tuple[list[list[float]], list[str]]:
         path = resolve_under_root(self.image_root, record['metadata_fn'])

@@ -27,6 +27,9 @@ class Visual7WDataset(InstructionDataset):
         seed: Of the order of the choices, which is drawn at evaluation, too: the files name the
             right one apart.
         name: First part of every ``sample_id``.
+
+    Raises:
+        ValueError: There is no such split.
     """
 
     def __init__(
@@ -39,7 +42,12 @@ class Visual7WDataset(InstructionDataset):
         name: str = 'visual7w',
     ) -> None:
         content = load_json(ann_file)
-        questions = visual7w_splits(content)[split] if isinstance(content, dict) else content
+        questions = content
+        if isinstance(content, dict):
+            splits = visual7w_splits(content)
+            if split not in splits:
+                raise ValueError(f'split must be one of {sorted(splits)}, got {split!r}.')
+            questions = splits[split]
         super().__init__(ann_file, questions, image_root, name, pipeline, seed)
 
     def image_name(self, record: Any) -> str:

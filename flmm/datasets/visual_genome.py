@@ -43,15 +43,17 @@ _REDRAWS = 100
 class VisualGenomeDataset(InstructionDataset):
     """Read ``region_descriptions.json``, ``objects.json`` and ``relationships.json``.
 
-    Each sample is one question about one image; its kind is drawn uniformly. Images that lack
-    regions, objects or relationships are skipped, as in the release.
+    Each sample is one question about one image (or a few); its kind is drawn uniformly. Images
+    that lack regions, objects or relationships are skipped, as in the release.
 
     Args:
         ann_file: ``region_descriptions.json``.
         objects_file: ``objects.json``, the same images in the same order.
         relationships_file: ``relationships.json``, likewise.
         image_root: Folder of the images ``<id>.jpg``.
-        tasks: Kinds of questions, some of ``TASKS`` and ``MORE_TASKS``.
+        tasks: Kinds of questions, some of ``TASKS`` and ``MORE_TASKS``; one that is named twice
+            is drawn twice as often.
+        turns: Questions drawn for one sample, asked in one conversation; the release asks one.
         pipeline: Transforms, or their configs.
         seed: Of the random choices.
         name: First part of every ``sample_id``.
@@ -68,13 +70,14 @@ class VisualGenomeDataset(InstructionDataset):
         relationships_file: str,
         image_root: str,
         tasks: Sequence[str] = TASKS,
+        turns: int = 1,
         pipeline: Iterable[dict | Transform] = (),
         seed: int = 0,
         name: str = 'visual_genome',
     ) -> None:
         if not tasks or set(tasks) - {*TASKS, *MORE_TASKS}:
             raise ValueError(f'tasks must be some of {TASKS + MORE_TASKS}, got {list(tasks)}.')
-        self.tasks = tuple(tasks)
+        self.tasks, self.turns = tuple(tasks), turns
         files = {
             'regions': ann_file,
             'objects': objects_file,
@@ -103,10 +106,18 @@ class VisualGenomeDataset(InstructionDataset):
         """``<id>.jpg``."""
         return f'{record["regions"][0]["image_id"]}.jpg'
 
-    def draw(self, record: Any, chooser: Chooser) -> Instruction | None:
-        """One question about an image."""
+    def draw(self, record: Any, chooser: Chooser) -> Instruction | list[Instruction] | None:
+        """One question about an image, or several different ones."""
         if not all(record.values()):
             return None
+        drawn: list[Instruction] = []
+        for _ in range(self.turns):
+            instruction = self._ask(record, chooser)
+            if instruction not in drawn:
+                drawn.append(instruction)
+        return drawn if self.turns > 1 else drawn[0]
+
+    def _ask(self, record: Any, chooser: Chooser) -> Instruction:
         task = chooser.choose(self.tasks)
         if task in ('relation', 'predicate'):
             kinds = _RELATIONS if task == 'relation' else _RELATIONS[:1]

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -20,11 +22,15 @@ RECORDED = str(ROOT / 'tests/data/f_lmm_metrics')
 sys.path.insert(0, str(STRIPES))
 
 
-def main_of(name):
+def load_tool(name):
     spec = importlib.util.spec_from_file_location(f'tool_{name}', ROOT / 'tools' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main
+    return module
+
+
+def main_of(name):
+    return load_tool(name).main
 
 
 @pytest.mark.parametrize(
@@ -45,6 +51,7 @@ def test_help_shows_examples(name, capsys):
         ('test', [CONFIG, __file__, '--protocol', 'sentence']),
         ('test', [CONFIG, __file__, '--protocol', 'sentence=all']),
         ('test', [CONFIG, __file__, '--split', 'testC']),
+        ('test', [CONFIG, __file__, '--cfg-options', 'log_level']),
         ('test', [CONFIG, __file__, '--launcher', 'slurm']),
         ('compare', ['no_run']),
         ('compare', ['no_run', 'no_other']),
@@ -58,6 +65,22 @@ def test_a_wrong_argument_is_one_line_and_a_failed_exit(name, arguments, capsys)
     assert main_of(name)(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith('error: ') and error.count('\n') == 1
+
+
+def documented_commands():
+    text = (ROOT / 'docs/evaluation.md').read_text().replace('\\\n', ' ')
+    return [line for line in text.splitlines() if re.match(r'python tools/\w+\.py ', line)]
+
+
+@pytest.mark.parametrize('command', documented_commands())
+def test_documented_commands_have_the_flags_and_files_they_name(command):
+    _, script, *arguments = shlex.split(command, comments=True)
+    assert (ROOT / script).is_file()
+    for word in arguments:
+        assert not word.startswith('configs/') or (ROOT / word).is_file(), word
+    source = (ROOT / script).read_text()
+    if 'def parse_args' in source:
+        load_tool(Path(script).stem).parse_args(arguments)
 
 
 def test_test_passes_its_arguments_on(monkeypatch):

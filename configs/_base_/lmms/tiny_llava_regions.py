@@ -15,5 +15,5 @@ processor = dict(
     region_token_id=0,
     max_length=768,
 )
-# 6 layers; LLaVA reads the fifth.
-levels = (3, 4, 5)
+# 6 layers; LLaVA reads the fifth. Each further level doubles the side of the largest map.
+levels = (4, 5)

@@ -1,6 +1,9 @@
-"""Embeddings of new tokens beside frozen ones: only the new rows train."""
+"""Embeddings of some tokens beside frozen ones: only their rows train."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,42 +22,56 @@ class TokenRows(nn.Module):
     the frozen ones, with the same values and gradients, without optimiser states of whole
     matrices, and saved alone.
 
-    Shapes: N new tokens, V tokens in all, C channels.
+    Shapes: N new tokens, M tokens of ``texts``, V tokens in all, C channels.
 
     Args:
         count: N; the last N rows of the (enlarged) matrices.
         vocab_size: V, to which the model's matrices are enlarged first; None: they are that
-            large already.
+            large already; ``'append'``: as many as the model has, and N more.
         initialise: New rows start as the mean of all rows before them.
+        texts: Tokens of these texts train as well, from the values they have: words that the
+            language model has never read. They need the tokenizer in :meth:`attach`.
     """
 
-    def __init__(self, count: int, vocab_size: int | None = None, initialise: bool = True) -> None:
+    def __init__(
+        self,
+        count: int,
+        vocab_size: int | Literal['append'] | None = None,
+        initialise: bool = True,
+        texts: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         if count < 1:
             raise ValueError(f'TokenRows needs at least one token, got count={count}.')
         self.count, self.vocab_size, self.initialise = count, vocab_size, initialise
+        self.texts = tuple(texts)
         self.input, self.output = nn.Parameter(torch.empty(0)), nn.Parameter(torch.empty(0))
+        # Not saved: it follows from the model and the tokenizer.
+        self.register_buffer('ids', torch.empty(0, dtype=torch.int64), persistent=False)
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._hosts: tuple[nn.Module, ...] = ()
 
     @torch.no_grad()
-    def attach(self, model: nn.Module) -> None:
-        """Enlarge the matrices if need be and take over their last rows.
+    def attach(self, model: nn.Module, tokenizer: Any = None) -> None:
+        """Enlarge the matrices if need be and take over their last rows, and those of ``texts``.
 
         Args:
             model: With ``get_input_embeddings`` and ``get_output_embeddings``.
+            tokenizer: The model's, where there are ``texts``.
 
         Raises:
-            FLMMError: The matrices are larger than ``vocab_size``, or there is no language head.
+            FLMMError: The matrices are larger than ``vocab_size``, there is no language head, or
+                no tokenizer for ``texts``.
         """
         embed, head = model.get_input_embeddings(), model.get_output_embeddings()
         if head is None:
             raise FLMMError(f'{type(model).__name__} has no language head for new tokens.')
-        size = self.vocab_size or embed.weight.shape[0]
-        if embed.weight.shape[0] > size:
+        had = embed.weight.shape[0]
+        size = had + self.count if self.vocab_size == 'append' else self.vocab_size or had
+        if had > size:
             raise FLMMError(
-                f'The model has {embed.weight.shape[0]} tokens, more than vocab_size={size}. Does '
-                'the tokenizer belong to it?'
+                f'The model has {had} tokens, more than vocab_size={size}. Does the tokenizer '
+                'belong to it?'
             )
         tied = head.weight is embed.weight
         for matrix in (embed, head):
@@ -63,37 +80,42 @@ class TokenRows(nn.Module):
             head.weight = embed.weight
         model.config.get_text_config().vocab_size = size
         first = size - self.count
+        known = self._known(tokenizer, first)
+        self.ids = torch.tensor([*range(first, size), *known], device=embed.weight.device)
         for name, matrix in (('input', embed), ('output', head)):
-            rows = matrix.weight[first:]
+            rows = matrix.weight[self.ids].float()
             if self.initialise:
-                rows = matrix.weight[:first].mean(dim=0, keepdim=True).expand(self.count, -1)
-            setattr(self, name, nn.Parameter(rows.detach().float().clone()))
+                rows[: self.count] = matrix.weight[:first].mean(dim=0)
+            setattr(self, name, nn.Parameter(rows))
         self._hooks = [
-            embed.register_forward_hook(self._embed(first)),
-            head.register_forward_hook(self._predict(first)),
+            embed.register_forward_hook(self._embed),
+            head.register_forward_hook(self._predict),
         ]
         self._hosts = (embed, head)
 
-    def _embed(self, first: int):
-        def replace(_module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
-            ids = args[0]
-            new = F.embedding((ids - first).clamp(0, self.count - 1), self.input)
-            return torch.where((ids >= first)[..., None], new.to(output.dtype), output)
+    def _known(self, tokenizer: Any, first: int) -> list[int]:
+        """Ids of the tokens of ``texts`` that are no new ones."""
+        if not self.texts:
+            return []
+        if tokenizer is None:
+            raise FLMMError('TokenRows(texts=...) needs the tokenizer: attach(model, tokenizer).')
+        ids = tokenizer(list(self.texts), add_special_tokens=False)['input_ids']
+        return sorted({token for one in ids for token in one if token < first})
 
-        return replace
+    def _embed(self, _module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+        same = args[0][..., None] == self.ids
+        new = F.embedding(same.int().argmax(dim=-1), self.input)
+        return torch.where(same.any(dim=-1)[..., None], new.to(output.dtype), output)
 
-    def _predict(self, first: int):
-        def replace(_module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
-            new = F.linear(args[0], self.output.to(args[0].dtype))
-            return torch.cat([output[..., :first], new], dim=-1)
-
-        return replace
+    def _predict(self, _module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+        new = F.linear(args[0], self.output.to(args[0].dtype))
+        return output.index_copy(-1, self.ids, new.to(output.dtype))
 
     @torch.no_grad()
     def merge(self) -> None:
         """Write the rows into the model's matrices and detach."""
         for matrix, rows in zip(self._hosts, (self.input, self.output), strict=True):
-            matrix.weight[-self.count :] = rows.to(matrix.weight.dtype)
+            matrix.weight[self.ids] = rows.to(matrix.weight.dtype)
         for hook in self._hooks:
             hook.remove()
         self._hooks, self._hosts = [], ()

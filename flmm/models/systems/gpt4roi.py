@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +53,8 @@ class GPT4RoI(BaseModel):
         region_vectors: ``'own'``; or ``'mean'``, every region's vector replaced by the mean that
             training kept of all: the control of an experiment.
         gradient_checkpointing: Recompute the LLM's layers in the backward to save memory.
+        autocast: Compute the loss in bfloat16 while the weights stay as they are (faster on CPUs
+            with AMX or AVX512-BF16).
         data_preprocessor: Config of what moves batches to the device.
 
     Raises:
@@ -71,6 +73,7 @@ class GPT4RoI(BaseModel):
         regions_from: str | None = None,
         region_vectors: Literal['own', 'mean'] = 'own',
         gradient_checkpointing: bool = False,
+        autocast: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or dict(type=StructuresToDevice))
@@ -81,6 +84,7 @@ class GPT4RoI(BaseModel):
             raise ValueError(f"region_vectors must be 'own' or 'mean', got {region_vectors!r}.")
         self.levels, self.view, self.regions_from = tuple(levels), view, regions_from
         self.max_new_tokens, self.region_vectors = max_new_tokens, region_vectors
+        self.autocast = autocast
         self.lmm = MODELS.build(lmm)
         self.roi_extractor = MODELS.build(
             dict(
@@ -160,7 +164,9 @@ class GPT4RoI(BaseModel):
         anchor = sum(p.float().sum() for p in part.parameters() if p.requires_grad) * 0.0
         if not inputs:
             return {'loss_lm': anchor}
-        with self.regions_in_place(inputs):
+        # Not autocast(enabled=False), which would switch off one around the system.
+        precision = torch.autocast(self.lmm.device.type, torch.bfloat16)
+        with precision if self.autocast else nullcontext(), self.regions_in_place(inputs):
             losses = self.lmm(inputs)
         return {name: value + anchor for name, value in losses.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -38,6 +38,8 @@ class Pink(BaseModel):
         projector_from: File with the projector of an earlier stage (what flmm's training or the
             release saved); None starts with a new one.
         max_new_tokens: Most tokens of an answer.
+        autocast: Compute the loss in bfloat16 while the weights stay as they are (faster on CPUs
+            with AMX or AVX512-BF16); an LMM in half precision always does.
         data_preprocessor: Config of what moves batches to the device.
 
     Raises:
@@ -55,13 +57,14 @@ class Pink(BaseModel):
         projector: str = 'multi_modal_projector',
         projector_from: str | None = None,
         max_new_tokens: int = 64,
+        autocast: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or dict(type=StructuresToDevice))
         self.lmm = MODELS.build(lmm)
         self.lmm.requires_grad_(False)
         self.tokenizer = build_tokenizer(tokenizer)
-        self.max_new_tokens = max_new_tokens
+        self.max_new_tokens, self.autocast = max_new_tokens, autocast
         if projector_from is not None:
             load_projector(_find(self.lmm, projector), projector_from)
         if train_projector:
@@ -70,7 +73,7 @@ class Pink(BaseModel):
         self.token_rows = None
         if token_rows is not None:
             self.token_rows = MODELS.build(token_rows)
-            self.token_rows.attach(self.lmm.model)
+            self.token_rows.attach(self.lmm.model, self.tokenizer)
         self.adapters = nn.ModuleDict()
         for name, config in (adapters or {}).items():
             self.adapters[name] = MODELS.build(config)
@@ -117,7 +120,7 @@ class Pink(BaseModel):
         unused = sum(p.float().sum() for p in self.parameters() if p.requires_grad) * 0.0
         if not inputs:
             return {'loss_lm': unused}
-        with self._precision():
+        with self._precision(self.autocast):
             losses = self.lmm(inputs)
         return {'loss_lm': losses['loss_lm'] + unused}
 
@@ -146,10 +149,12 @@ class Pink(BaseModel):
             self.token_rows.merge()
         self.adapters, self.token_rows = nn.ModuleDict(), None
 
-    def _precision(self) -> AbstractContextManager:
+    def _precision(self, autocast: bool = False) -> AbstractContextManager:
         dtype = next(self.lmm.decoder().parameters()).dtype
         half = dtype in (torch.bfloat16, torch.float16)
-        return torch.autocast(self.lmm.device.type, dtype if half else None, enabled=half)
+        if not half and not autocast:
+            return nullcontext()
+        return torch.autocast(self.lmm.device.type, dtype if half else torch.bfloat16)
 
 
 def _find(model: nn.Module, name: str) -> nn.Module:

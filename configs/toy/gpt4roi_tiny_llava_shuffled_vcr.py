@@ -1,0 +1,10 @@
+"""The control of VCR: answers to train on are drawn at random, scored by the true ones: chance."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .gpt4roi_tiny_llava_stage2 import *
+
+train_dataloader['dataset'].update(
+    datasets=[dict(vcr, labels='shuffled') for vcr in stage2_datasets[-2:]]
+)
