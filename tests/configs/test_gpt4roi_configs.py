@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+
+from flmm.datasets import grounding_collate
+from flmm.datasets.toy.build import ToySettings, build_toy_world
+from flmm.registry import DATASETS, METRICS, MODELS
 
 ROOT = Path(__file__).parents[2] / 'configs'
 
@@ -60,3 +65,71 @@ def test_each_task_has_its_metric():
         'refcocog_captions': 'CaptionMetric',
         'vcr': 'VCRMetric',
     }
+
+
+FORMATS = ('refcoco', 'visual_genome', 'vcr', 'flickr30k', 'coco_detection', 'llava_regions')
+
+
+@pytest.fixture(scope='module')
+def toy_data(tmp_path_factory):
+    root = tmp_path_factory.mktemp('regions') / 'toy'
+    build_toy_world(root, ToySettings(num_train=6, num_val=2, formats=FORMATS), quiet=True)
+    return root
+
+
+def moved(config, root):
+    """The config with the toy data in another folder."""
+
+    def walk(node):
+        if isinstance(node, dict):
+            return {key: walk(value) for key, value in node.items()}
+        if isinstance(node, (list, tuple)):
+            return [walk(value) for value in node]
+        return node.replace('data/toy_regions', str(root)) if isinstance(node, str) else node
+
+    return Config(walk(config.to_dict()))
+
+
+@pytest.mark.parametrize(
+    ('name', 'trained'),
+    [
+        ('stage1', {'roi_extractor'}),
+        ('stage2', {'roi_extractor', 'lmm'}),
+        ('shuffled_vcr', {'roi_extractor', 'lmm'}),
+    ],
+)
+def test_the_toy_config_trains_a_step(name, trained, toy_data, monkeypatch):
+    monkeypatch.chdir(ROOT.parent)
+    config = moved(Config.fromfile(ROOT / 'toy' / f'gpt4roi_tiny_llava_{name}.py'), toy_data)
+    model = MODELS.build(config.model).train()
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    batch = grounding_collate([dataset[i] for i in range(0, len(dataset), len(dataset) // 4)])
+    assert not batch['skipped']
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    wrapper.update_params(model(**batch, mode='loss')['loss_lm'])
+    # A step changes what the stage trains, and only that.
+    changed = {key for key, value in model.named_parameters() if not value.equal(before[key])}
+    assert {key.split('.')[0] for key in changed} == trained
+    assert not any('vision_tower' in key for key in changed)
+    assert model.mean_region.any()
+
+
+def test_the_toy_config_answers_every_task(toy_data, monkeypatch):
+    monkeypatch.chdir(ROOT.parent)
+    config = moved(Config.fromfile(ROOT / 'toy/gpt4roi_tiny_llava_stage2.py'), toy_data)
+    model = MODELS.build(dict(config.model, max_new_tokens=3)).eval()
+    assert set(config.test_dataloader) == {
+        'vg_captions', 'vg_captions_8', 'refcocog_captions', 'vcr'
+    }  # fmt: skip
+    for task, loader in config.test_dataloader.items():
+        data = DATASETS.build(loader.dataset)
+        batch = grounding_collate([data[0], data[1]])
+        if task == 'vg_captions_8':
+            assert [len(sample.turns) for sample in batch['samples']] == [8, 8]
+        predictions = model(**batch, mode='predict')
+        for metric in config.test_evaluator[task]:
+            metric = METRICS.build(metric)
+            metric.process({}, predictions)
+            values = metric.conclude(metric.results)
+            assert values and all(task in key for key in values)

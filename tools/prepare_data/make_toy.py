@@ -3,7 +3,7 @@
 Examples:
     python tools/prepare_data/make_toy.py data/toy
     python tools/prepare_data/make_toy.py data/toy_small --num-train 50 --num-val 20
-    python tools/prepare_data/make_toy.py data/toy_talk --formats llava --num-talk 20000
+    python tools/prepare_data/make_toy.py data/toy_talk --formats llava --num-talk 40000
 
 The same settings give the same files; a folder that holds them already is left alone.
 """

@@ -5,6 +5,7 @@ from .bottleneck import BottleneckAdapter, BottleneckAdapters
 from .dual_lora import DualLoRA
 from .lora import LoRAAdapters
 from .plora import ImageTokens, LowRank, PLoRALinear, freeze_base, without_crayon
+from .released_lora import ReleasedLoRA
 from .token_rows import TokenRows
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'LoRAAdapters',
     'LowRank',
     'PLoRALinear',
+    'ReleasedLoRA',
     'TokenRows',
     'freeze_base',
     'without_crayon',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -116,6 +116,14 @@ class DualLoRA(Adapters):
             yield
         finally:
             self._tokens = before
+
+    def while_recomputing(self) -> tuple[AbstractContextManager, AbstractContextManager]:
+        """``context_fn`` of a gradient checkpoint: the backward runs layers after :meth:`active`.
+
+        Returns:
+            What surrounds the forward, and what surrounds the layers when they run again.
+        """
+        return nullcontext(), self.active(self._tokens)
 
     def _hook(self, key: str):
         def add(_layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:

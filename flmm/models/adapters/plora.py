@@ -124,9 +124,11 @@ class PLoRALinear(nn.Module):
         y = self.Plora_main(x)
         if tokens is None:
             return y
-        update = self.Plora_B(self.Plora_A(self.dropout(x[tokens.mask]))) * self.scale
+        low = self.Plora_A.weight.dtype  # float32 in training, whatever the base is
+        seen = self.dropout(x[tokens.mask].to(low))
+        update = self.Plora_B(self.Plora_A(seen)) * self.scale
         if tokens.crayon is not None:
-            crayon = self.dropout(tokens.crayon)
+            crayon = self.dropout(tokens.crayon.to(low))
             update = update + self.Plora_seg_B(self.Plora_seg_A(crayon)) * self.scale
         where = tokens.mask.nonzero(as_tuple=True)
         return y.index_put(where, update.to(y.dtype), accumulate=True)

@@ -1,4 +1,4 @@
-"""Panoptic maps from a segmenter of transformers (Mask2Former, as CoLLaVO's release)."""
+"""Panoptic maps from a segmenter of transformers: Mask2Former (as CoLLaVO), OneFormer, EoMT."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from flmm.models.prompt_encoders.crayon_map import resample
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, PanopticMap, Segment
 
@@ -19,7 +20,9 @@ class HFPanoptic:
 
     Args:
         pretrained: Hub id or folder of a Mask2Former (official:
-            ``facebook/mask2former-swin-large-coco-panoptic``).
+            ``facebook/mask2former-swin-large-coco-panoptic``), a OneFormer
+            (``shi-labs/oneformer_coco_swin_large``) or an EoMT for panoptic segmentation
+            (``tue-mps/coco_panoptic_eomt_large_640``).
         size: ``(h, w)`` of the map; the official one is the vision grid, 35 x 35.
         threshold: Least confidence of a segment.
         mask_threshold: Least probability of a cell.
@@ -51,9 +54,9 @@ class HFPanoptic:
 
     def _load(self) -> tuple[Any, Any]:
         if self._parts is None:
-            from transformers import AutoImageProcessor, AutoModelForUniversalSegmentation
+            from transformers import AutoModelForUniversalSegmentation, AutoProcessor
 
-            processor = AutoImageProcessor.from_pretrained(self.pretrained)
+            processor = AutoProcessor.from_pretrained(self.pretrained)
             model = AutoModelForUniversalSegmentation.from_pretrained(self.pretrained)
             self._parts = processor, model.to(self.device).eval()
         return self._parts
@@ -66,13 +69,32 @@ class HFPanoptic:
             sample: With ``image``.
         """
         processor, model = self._load()
-        inputs = processor(images=sample.image, return_tensors='pt').to(self.device)
-        (found,) = processor.post_process_panoptic_segmentation(
-            model(**inputs), label_ids_to_fuse=set(), target_sizes=[self.size], **self.thresholds
-        )
-        segments = tuple(
-            Segment(int(one['id']), int(one['label_id']), float(one.get('score', 1.0)))
-            for one in found['segments_info']
-        )
-        ids = found['segmentation']
-        return PanopticMap(np.asarray(ids.cpu()).astype(np.int64), segments)
+        family, image = model.config.model_type, sample.image
+        asked = {'task_inputs': ['panoptic']} if family == 'oneformer' else {}
+        inputs = processor(images=image, return_tensors='pt', **asked).to(self.device)
+        if family.startswith('eomt'):
+            inputs.pop('patch_offsets', None)
+            outputs, whole = model(**inputs), (image.height, image.width)
+            # It takes the padding off by the size of the image, so the map comes at that size;
+            # its ids count from 0, which means nothing known here.
+            found = self._found(processor, outputs, target_sizes=[whole])
+            return resample(_panoptic(found, first=1), self.size)
+        outputs = model(**inputs)
+        found = self._found(processor, outputs, target_sizes=[self.size], label_ids_to_fuse=set())
+        return _panoptic(found)
+
+    def _found(self, processor: Any, outputs: Any, **options: Any) -> dict[str, Any]:
+        # OneFormer's processor hands this on to the one of images.
+        owner = getattr(processor, 'image_processor', processor)
+        process = owner.post_process_panoptic_segmentation
+        return process(outputs, **options, **self.thresholds)[0]
+
+
+def _panoptic(found: dict[str, Any], first: int = 0) -> PanopticMap:
+    """What transformers found, its ids counted on by ``first``."""
+    segments = tuple(
+        Segment(int(one['id']) + first, int(one['label_id']), float(one.get('score', 1.0)))
+        for one in found['segments_info']
+    )
+    ids = np.asarray(found['segmentation'].cpu()).astype(np.int64) + first
+    return PanopticMap(ids, segments)

@@ -23,6 +23,8 @@ class PanopticFiles:
         panoptic_json: COCO panoptic annotation file.
         panoptic_root: Folder of its png files.
         category_ids: Ids of the classes by label; None: those of the file in its order.
+        shift: Give each image the map of the one that comes so many places later in the file: a
+            control whose maps are as good as ever, but of other images.
 
     Raises:
         AnnotationError: The file is no COCO panoptic annotation.
@@ -33,6 +35,7 @@ class PanopticFiles:
         panoptic_json: str,
         panoptic_root: str | dict[str, Any],
         category_ids: Sequence[int] | None = None,
+        shift: int = 0,
     ) -> None:
         self.panoptic_json, self.panoptic_root = panoptic_json, panoptic_root
         content = load_json(panoptic_json)
@@ -52,6 +55,10 @@ class PanopticFiles:
                 f'is not a COCO panoptic annotation: {type(error).__name__} {error}.',
                 fix='It needs images, annotations with segments_info, and categories.',
             ) from error
+        names = list(self._segments)
+        self._shown = {
+            name: names[(index + shift) % len(names)] for index, name in enumerate(names)
+        }
         ids = list(category_ids or categories)
         self._label_of = {category: label for label, category in enumerate(ids)}
         self.class_names = tuple(categories.get(category, str(category)) for category in ids)
@@ -60,18 +67,21 @@ class PanopticFiles:
         """Map of the sample's image, at the size of the annotation.
 
         Args:
-            sample: With ``image_path``; images are known by their file name.
+            sample: With ``image_path``; images are known by their file name, and COCO's of 2014
+                (``COCO_val2014_000000000139.jpg``) by what they have been called since.
 
         Raises:
             AnnotationError: There is no annotation of this image, or a category is unknown.
         """
         name = Path(sample.image_path or '').name
+        if name.startswith('COCO_'):
+            name = name.rpartition('_')[2]
         if name not in self._segments:
             raise AnnotationError(
                 self.panoptic_json,
                 f'has no annotation of the image {name!r} of sample {sample.sample_id}.',
             )
-        file, segments = self._segments[name]
+        file, segments = self._segments[self._shown[name]]
         ids = panoptic_ids(open_image(resolve_under_root(self.panoptic_root, file)))
         try:
             known = tuple(Segment(one, self._label_of[category]) for one, category in segments)

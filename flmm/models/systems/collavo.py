@@ -8,12 +8,15 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
-from flmm.models.adapters import DualLoRA, ImageTokens
+from flmm.models.adapters import DualLoRA, ImageTokens, ReleasedLoRA
+from flmm.models.adapters.base import language_part
 from flmm.models.data_preprocessor import StructuresToDevice
-from flmm.models.lmms.answers import write_answers
+from flmm.models.lmms.answers import cut_answer
+from flmm.models.lmms.batched_generation import fits_one_batch, write_batch
 from flmm.models.lmms.processor import build_tokenizer
+from flmm.models.part_weights import load_some
 from flmm.models.prompt_encoders import CrayonPrompt
 from flmm.registry import MODELS
 from flmm.structures import GroundingPrediction, GroundingSample, LMMInputs, SkippedSample
@@ -27,8 +30,8 @@ class CoLLaVO(BaseModel):
     """Crayon prompt -> every layer of a frozen LMM at its image tokens -> answers.
 
     arXiv 2402.11248. The LMM is never changed: the crayon prompt enters through the hooks of
-    :class:`DualLoRA`. For the released model, whose LoRAs are its own, see
-    :mod:`flmm.models.lmms.collavo`.
+    :class:`DualLoRA`. The released model (:mod:`flmm.models.lmms.collavo`) has LoRAs and prompt
+    encoder inside; with ``adapters=dict(type=ReleasedLoRA)`` and no ``crayon`` those are trained.
 
     The paper trains in two steps: first the crayon prompt with its LoRA, then the image LoRA on
     instructions; ``train_image_lora`` and ``train_crayon`` choose. Which weights each step trains
@@ -42,6 +45,9 @@ class CoLLaVO(BaseModel):
         adapters: Config of the dual LoRA.
         train_crayon: Train the prompt encoder and the crayon LoRA.
         train_image_lora: Train the image LoRA.
+        weights_from: Training state, or a work dir with one, from which this training starts
+            (step 2 from step 1); read when training begins, not to evaluate.
+        gradient_checkpointing: Recompute the LLM's layers in the backward to save memory.
         max_new_tokens: Most tokens of an answer.
         stop: Marks before which an answer is cut.
         data_preprocessor: Config of what moves batches to the device.
@@ -55,6 +61,8 @@ class CoLLaVO(BaseModel):
         adapters: dict | None = None,
         train_crayon: bool = True,
         train_image_lora: bool = True,
+        weights_from: str | None = None,
+        gradient_checkpointing: bool = False,
         max_new_tokens: int = 128,
         stop: Sequence[str] = (),
         data_preprocessor: dict | None = None,
@@ -69,9 +77,21 @@ class CoLLaVO(BaseModel):
             self.crayon.requires_grad_(train_crayon)
         self.adapters = MODELS.build(dict(type=DualLoRA) | dict(adapters or {}))
         self.adapters.attach(self.lmm.model)
+        self.inside = isinstance(self.adapters, ReleasedLoRA)
+        if self.inside and crayon is not None:
+            raise ValueError('A released CoLLaVO has its own prompt encoder: leave crayon out.')
         self.adapters.image.requires_grad_(train_image_lora)
         # Without a prompt these never run; they must not wait for a gradient.
-        self.adapters.crayon.requires_grad_(train_crayon and self.crayon is not None)
+        prompted = self.inside or self.crayon is not None
+        self.adapters.crayon.requires_grad_(train_crayon and prompted)
+        self._recomputed: list[nn.Module] = []
+        if gradient_checkpointing:
+            options: dict[str, Any] = dict(use_reentrant=False)
+            if not self.inside:
+                options['context_fn'] = self.adapters.while_recomputing
+            self.lmm.model.gradient_checkpointing_enable(options)
+            self._recomputed = list(language_part(self.lmm.model))
+        self.weights_from = weights_from
         self.tokenizer = build_tokenizer(tokenizer)
         self.max_new_tokens, self.stop = max_new_tokens, tuple(stop)
         self.train(self.training)
@@ -80,7 +100,21 @@ class CoLLaVO(BaseModel):
         """Switch the mode of the trainable parts; the frozen LMM stays in eval mode."""
         super().train(mode)
         self.lmm.eval()
+        self.adapters.train(mode)
+        for layer in self._recomputed:
+            # transformers recomputes layers in training mode only; what is in them stays in eval.
+            layer.training = mode
         return self
+
+    def init_weights(self) -> None:
+        """Take the weights of ``weights_from``; the runner calls it before training.
+
+        Raises:
+            CheckpointError: It holds none of them, or they have other sizes.
+        """
+        if self.weights_from is not None:
+            trains = {name for name, p in self.named_parameters() if p.requires_grad}
+            load_some(self, self.weights_from, trains)
 
     def forward(
         self,
@@ -113,32 +147,44 @@ class CoLLaVO(BaseModel):
             params = [p for p in self.parameters() if p.requires_grad]
             return {'loss_lm': sum(p.float().sum() for p in params) * 0.0}
         with self.adapters.active(self.image_tokens(inputs)):
-            return self.lmm(without_maps(inputs))
+            return self.lmm(self._read(inputs))
 
     @torch.no_grad()
     def predict(
         self, inputs: Sequence[LMMInputs], samples: Sequence[GroundingSample]
     ) -> list[GroundingPrediction]:
         """One answer for each sample, as ``text``; there are no masks."""
-        predictions = []
-        for one, sample in zip(inputs, samples, strict=True):
-            with self.adapters.active(self.image_tokens([one])):
-                (text,) = write_answers(
-                    self.lmm, self.tokenizer, without_maps([one]), self.max_new_tokens, self.stop
-                )
-            masks = torch.zeros((0, *(sample.ori_shape or (0, 0))), dtype=torch.bool)
-            predictions.append(GroundingPrediction(sample, masks, text=text))
-        return predictions
+        together = fits_one_batch(self._read(inputs))
+        groups = [list(inputs)] if together else [[one] for one in inputs]
+        texts = []
+        for group in groups:
+            # Together they are padded in front, so that all end where the answers begin.
+            with self.adapters.active(self.image_tokens(group, padding='left')):
+                for ids in write_batch(self.lmm, self._read(group), self.max_new_tokens):
+                    texts.append(cut_answer(self.tokenizer, ids, self.stop))
+        return [
+            GroundingPrediction(sample, _no_masks(sample), text=text)
+            for sample, text in zip(samples, texts, strict=True)
+        ]
 
-    def image_tokens(self, inputs: Sequence[LMMInputs]) -> ImageTokens:
+    def _read(self, inputs: Sequence[LMMInputs]) -> Sequence[LMMInputs]:
+        """What the LMM itself is given."""
+        return inputs if self.inside else without_maps(inputs)
+
+    def image_tokens(
+        self, inputs: Sequence[LMMInputs], padding: str = 'right'
+    ) -> ImageTokens | None:
         """Where the image tokens of a batch are, and the crayon prompt there.
 
         Args:
-            inputs: The samples, in the order of the batch; padded at the right.
+            inputs: The samples, in the order of the batch.
+            padding: Side on which shorter samples are padded.
 
         Raises:
             ValueError: A sample with an image has no crayon map, or one of another size.
         """
+        if self.inside:  # the LMM finds them itself
+            return None
         device = next(self.adapters.parameters()).device
         shape = len(inputs), max(len(sample.input_ids) for sample in inputs)
         mask = torch.zeros(shape, dtype=torch.bool, device=device)
@@ -148,6 +194,8 @@ class CoLLaVO(BaseModel):
             if not sample.grids:
                 continue
             where = torch.cat([grid.positions.flatten() for grid in sample.grids]).to(device)
+            if padding == 'left':
+                where = where + shape[1] - len(sample.input_ids)
             mask[row, where] = True
             if self.crayon is None:
                 continue
@@ -156,6 +204,10 @@ class CoLLaVO(BaseModel):
         if self.crayon is None:
             return ImageTokens(mask)
         return ImageTokens(mask, self.crayon(classes[mask], instances[mask]))
+
+
+def _no_masks(sample: GroundingSample) -> Tensor:
+    return torch.zeros((0, *(sample.ori_shape or (0, 0))), dtype=torch.bool)
 
 
 def _of_cells(sample: LMMInputs, name: str, count: int) -> Tensor:
