@@ -1,9 +1,10 @@
 """F-LMM on the shipped tiny LLaVA and the toy world: minutes on a CPU (make demo)."""
 
 from mmengine.config import read_base
-from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dataset import DefaultSampler
 
 from flmm.datasets import ConcatGrounding, grounding_collate
+from flmm.datasets.samplers import WeightedSampler
 from flmm.datasets.transforms import (
     AddPrompt,
     LoadImage,
@@ -38,7 +39,11 @@ loader = dict(num_workers=1, persistent_workers=True, collate_fn=dict(type=groun
 train_dataloader = dict(
     loader,
     batch_size=8,
-    sampler=dict(type=InfiniteSampler, shuffle=True),
+    # More expressions than narratives: to tell objects apart is the harder half.
+    sampler=dict(
+        type=WeightedSampler,
+        weights=dict(png_train=1.0, refcoco=2.0, refcoco_plus=2.0, refcocog=2.0),
+    ),
     dataset=dict(type=ConcatGrounding, datasets=train_datasets, pipeline=pipeline),
 )
 # One score for the demo: the val splits of RefCOCO, + and g together.

@@ -7,4 +7,6 @@ with read_base():
     from .word_location_tiny_llava import *
 
 # What LoRA changes is the LMM's own; the control without training is word_location_untrained_llava.
-model.update(lmm=dict(lora, lmm=lmm), train_lmm=True)
+# Not update(lmm=...), which would merge the two configs of LMMs.
+model['lmm'] = dict(lora, lmm=lmm)
+model['train_lmm'] = True
