@@ -117,8 +117,10 @@ def shrunk(model, tokenizer):
         model.point_head.update(in_channels=16, hidden_channels=16)
     if 'box_head' in model:
         model.box_head.update(
-            pyramid=dict(in_channels=24, out_channels=32),
-            proposals=dict(channels=32, num_layers=1),
+            # Two channels for each of the 32 groups: the coarsest level has one cell, and a group
+            # of one value has no variance.
+            pyramid=dict(in_channels=24, out_channels=64),
+            proposals=dict(channels=64, num_layers=1),
             roi=dict(channels=(16,), crop=3),
             train_counts=(40, 16),
             test_counts=(40, 8),
