@@ -64,12 +64,10 @@ def referents(expression: Expression, scene: ToyScene) -> set[int] | None:
         almost on the left, two objects equally far down) leaves it open.
     """
     matches: set[int] = set()
+    looks = ('shape', 'color', 'size', 'texture', 'ground')
+    asked = [(n, value) for n in looks if (value := getattr(expression, n)) is not None]
     for i, item in enumerate(scene.objects):
-        if any(
-            value is not None and value != getattr(item, name)
-            for name in ('shape', 'color', 'size', 'texture', 'ground')
-            if (value := getattr(expression, name)) is not None
-        ):
+        if any(getattr(item, name) != value for name, value in asked):
             continue
         verdicts = [_at_place(scene, i, place) for place in expression.place]
         if False in verdicts:
