@@ -4,7 +4,7 @@ from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from mmengine.runner import IterBasedTrainLoop
 from torch.optim import AdamW
 
-max_iters = 480
+max_iters = 440
 warmup_iters = 10
 optim_wrapper = dict(
     type=OptimWrapper,
