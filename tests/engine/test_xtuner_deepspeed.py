@@ -1,6 +1,7 @@
 """The commands of the documentation, with DeepSpeed, in new processes."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,11 @@ ZERO2 = ROOT / 'configs/deepspeed/zero2_fp32.json'
 def run(*command, **variables):
     environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parent), 'OMP_NUM_THREADS': '1'}
     environment['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{environment["PATH"]}'
-    environment |= {'PYTHON': sys.executable, 'MASTER_PORT': '29617', **variables}
+    # A port of its own: another run of the suite may be under way on the machine.
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    environment |= {'PYTHON': sys.executable, 'MASTER_PORT': str(port), **variables}
     return subprocess.run(
         [str(part) for part in command], env=environment, capture_output=True, text=True, cwd=ROOT
     )
