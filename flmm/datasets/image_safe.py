@@ -27,6 +27,9 @@ class ImageSafe(GroundingDataset):
         pipeline: Transforms, or their configs; the inner data set's own runs first.
         name: Of the whole.
 
+    Attributes:
+        kept: Indices of the samples that are left, in the inner data set.
+
     Raises:
         AnnotationError: Nothing is left.
     """
@@ -44,10 +47,10 @@ class ImageSafe(GroundingDataset):
         for other in avoid:
             other = DATASETS.build(other) if isinstance(other, dict) else other
             seen.update(filter(None, (_image(other, index) for index in range(len(other)))))
-        self._kept = [
+        self.kept = [
             index for index in range(len(self.dataset)) if _image(self.dataset, index) not in seen
         ]
-        if not self._kept:
+        if not self.kept:
             raise AnnotationError(
                 self.dataset.name, 'has no image that the tests do not have.', fix='Swap them?'
             )
@@ -55,16 +58,16 @@ class ImageSafe(GroundingDataset):
     @property
     def metainfo(self) -> dict[str, Any]:
         """Name, how many samples were left out, and what the inner data set says of itself."""
-        left_out = len(self.dataset) - len(self._kept)
+        left_out = len(self.dataset) - len(self.kept)
         return {'dataset': self.name, 'left_out': left_out, 'parts': [self.dataset.metainfo]}
 
     def __len__(self) -> int:
         """Number of samples that are kept."""
-        return len(self._kept)
+        return len(self.kept)
 
     def sample_id(self, index: int) -> str:
         """The inner data set's own id."""
-        return self.dataset.sample_id(self._kept[index])
+        return self.dataset.sample_id(self.kept[index])
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the inner data set which epoch begins."""
@@ -72,7 +75,7 @@ class ImageSafe(GroundingDataset):
 
     def read_sample(self, index: int) -> Item:
         """Sample ``index`` of those kept, through the inner data set's own pipeline."""
-        item = self.dataset.read_sample(self._kept[index])
+        item = self.dataset.read_sample(self.kept[index])
         return run_pipeline(item, self.dataset.pipeline)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import FlexibleRunner
+from mmengine.runner.utils import _get_batch_size
 from torch import nn
 
 from flmm.registry import RUNNERS
@@ -44,6 +45,10 @@ class FLMMFlexibleRunner(ResumableRunner, FlexibleRunner):
         # xtuner's own; flmm's LMMs do not split sequences.
         strategy.pop('sequence_parallel_size', None)
         strategy.pop('exclude_frozen_parameters', None)
+        # xtuner names it; mmengine adds it for strategies of its own name only.
+        loader = self._train_dataloader
+        batch_size = 1 if loader is None else _get_batch_size(loader)
+        strategy.setdefault('train_micro_batch_size_per_gpu', batch_size)
         # mmengine hands on None where a config says nothing of its environment.
         kwargs['env_cfg'] = kwargs.get('env_cfg') or {}
         return super().build_strategy(strategy, **kwargs)

@@ -11,6 +11,7 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 #: What a process says of its forward pass; where processes differ, the worst counts for all.
 FINE, NONFINITE, NO_MEMORY = 0, 1, 2
@@ -30,12 +31,15 @@ class GuardedUpdate:
         stage: ``'loss'`` or ``'gradients'``: what was found not finite.
         too_late: Whether the weights have changed by it.
         inner_count: The wrapper's count of micro-batches before this one.
+        summed_late: Whether backward passes only add up gradients until the last of a step, in
+            which DDP sums them over processes.
     """
 
     def __init__(self, wrapper: Any) -> None:
         self.wrapper = wrapper
         self.agreed, self.verdict, self.stage, self.too_late = False, FINE, '', False
         self.inner_count = getattr(wrapper, '_inner_count', 0)
+        self.summed_late = False
 
     @property
     def device(self) -> torch.device:
@@ -48,6 +52,7 @@ class GuardedUpdate:
     @contextlib.contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """The wrapper's own context."""
+        self.summed_late = isinstance(model, DistributedDataParallel)
         with self.wrapper.optim_context(model):
             yield
 
@@ -81,6 +86,8 @@ class GuardedUpdate:
         if not wrapper.should_update():
             return
         parameters = [p for group in wrapper.optimizer.param_groups for p in group['params']]
+        if self.verdict != FINE and self.summed_late:
+            average_gradients(parameters)
         gradients = [p.grad for p in parameters if p.grad is not None]
         # fp16 with a loss scaler: it expects infinities and handles them itself. DDP has summed
         # the gradients, so all processes see the same.
@@ -146,6 +153,24 @@ def agree(verdict: int, device: torch.device) -> int:
     box = torch.tensor(verdict, device=device)
     all_reduce(box, 'max')
     return int(box)
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Do what DDP does in the last backward pass of a step, where that was left out.
+
+    All processes call this together. As with DDP, what no process has used keeps no gradient.
+
+    Args:
+        parameters: With the gradients of this process; they get the mean over all processes.
+    """
+    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8)
+    used = used.to(parameters[0].device)
+    all_reduce(used, 'max')
+    for parameter, anywhere in zip(parameters, used.tolist(), strict=True):
+        if anywhere:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            all_reduce(parameter.grad, 'mean')
 
 
 def is_finite(value: Any) -> bool:

@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import time
+from abc import ABC, abstractmethod
 from typing import Any
 
 import mmengine
@@ -23,7 +24,7 @@ from .random_state import random_state
 from .train_loops import ResumableLoop, resumable_loop_config
 
 
-class ResumableRunner:
+class ResumableRunner(ABC):
     """Mixin of mmengine's runners: exact resume, whatever the strategy is.
 
     mmengine's training loops are replaced by those of `flmm.engine.train_loops`.
@@ -66,13 +67,13 @@ class ResumableRunner:
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
 
+    @abstractmethod
     def accumulation_complete(self) -> bool:
         """Whether the gradients of the last step were used, so that none have to be saved."""
-        raise NotImplementedError
 
+    @abstractmethod
     def accumulation(self) -> int:
         """Batches of one process that make an optimiser step."""
-        raise NotImplementedError
 
     def save_checkpoint(
         self,
@@ -161,17 +162,17 @@ class ResumableRunner:
         self._has_loaded = True
         self.logger.info(f'Resumed {filename}: epoch {self.epoch}, iteration {self.iter}.')
 
+    @abstractmethod
     def write_state(self, path: str, state: dict, optimizer: bool, schedulers: bool) -> None:
         """Write `run_state`'s result with model, optimiser and schedulers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_weights(self, path: str, strict: bool) -> dict | None:
         """Read weights into the model; see `load_checkpoint`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_state(self, path: str, optimizer: bool, schedulers: bool) -> dict[str, Any]:
         """Restore model, optimiser and schedulers; give what `restore_run` takes."""
-        raise NotImplementedError
 
     def run_state(self, meta: dict | None, by_epoch: bool) -> dict[str, Any]:
         """What a checkpoint holds besides model and optimiser; all processes call this together.

@@ -1,6 +1,3 @@
-from collections import deque
-from enum import Enum
-
 import numpy as np
 import pytest
 import torch
@@ -13,10 +10,9 @@ from flmm.engine.checkpoint import (
     message_hub_from_plain,
     message_hub_to_plain,
     save_training_state,
-    to_plain,
     trainable_state_dict,
 )
-from flmm.engine.latest import find_latest_training_state
+from flmm.engine.plain_state import to_plain
 from flmm.utils.errors import CheckpointError
 
 
@@ -110,15 +106,6 @@ def test_what_is_not_plain_is_refused_by_name_and_writes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_subclasses_of_plain_types_become_plain():
-    class Colour(str, Enum):
-        RED = 'red'
-
-    plain = to_plain({'a': deque([1, np.int64(2)]), 'b': Colour.RED, 'c': np.bool_(True)})
-    assert plain == {'a': [1, 2], 'b': 'red', 'c': True}
-    assert [type(value) for value in plain.values()] == [list, str, bool]
-
-
 @pytest.mark.parametrize(
     'content',
     [
@@ -132,18 +119,6 @@ def test_another_kind_of_file_is_not_a_training_state(tmp_path, content):
     torch.save(content, tmp_path / 'a.pth')
     with pytest.raises(CheckpointError, match=r'a\.pth'):
         load_training_state(tmp_path / 'a.pth')
-
-
-def test_the_newest_whole_state_is_found(tmp_path):
-    assert find_latest_training_state(tmp_path) is None
-    for step in (2, 9, 10):
-        save_training_state(state(), tmp_path / f'iter_{step}.pth')
-    assert find_latest_training_state(tmp_path).name == 'iter_10.pth'
-    (tmp_path / 'iter_10.pth').write_bytes(b'cut')
-    assert find_latest_training_state(tmp_path).name == 'iter_9.pth'
-    # The pointer's folder does not count: the work dir may have been moved.
-    (tmp_path / 'last_checkpoint').write_text('/somewhere/else/iter_2.pth')
-    assert find_latest_training_state(tmp_path).name == 'iter_2.pth'
 
 
 def test_the_log_history_survives_as_plain_containers():

@@ -7,7 +7,6 @@ import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import DataLoader
 
-from flmm.engine.random_state import preserved_random_state, random_state, set_random_state
 from flmm.engine.seekable_loader import BatchStream, SeededDataset, SeekableBatchSampler
 
 
@@ -95,16 +94,3 @@ def test_a_batch_sampler_of_the_config_makes_the_batches():
     other = stream(batch_sampler=dict(type=BatchSampler, drop_last=True))
     other.seek(0, 1)
     assert [[s[0] for s in b] for b in other] == whole[1:3]
-
-
-def test_random_states_come_back():
-    state = random_state()
-    drawn = random.random(), np.random.rand(), torch.rand(1)
-    set_random_state(state)
-    assert (random.random(), np.random.rand(), torch.rand(1)) == drawn
-    with preserved_random_state():
-        torch.rand(5)
-    expected = torch.rand(1)
-    set_random_state(state)
-    random.random(), np.random.rand(), torch.rand(1)
-    assert torch.rand(1) == expected

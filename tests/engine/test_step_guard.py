@@ -255,3 +255,11 @@ def test_two_processes_decide_alike(tmp_path):
     # Gradient of GOOD at w: 5 (w - 3); step 2 was skipped, step 3 is the same in halves.
     assert found[0]['weights'] == pytest.approx([2.0, 2.0, 2.5])
     assert found[0]['sizes'] == found[1]['sizes'] == [2, 2, 2, 1, 1]
+    # They stay alike also where the batch in which DDP would sum gradients is left out.
+    assert found[0]['accumulated'] == found[1]['accumulated']
+    # Slopes at w = 1, other = 0: -4 and -16, halved as two batches make a step; mean -5 and, as
+    # only rank 1 uses it, -4. What nobody uses has no gradient: its decay would show.
+    # Then 2 (1.5 - 3) = -3 and 8 (1.9 - 3) = -8.8: mean -5.9, and -4.4.
+    expected = [[1, 0, 1], [1.5, 0.4, 1], [1.5, 0.4, 1], [2.09, 0.84, 1]]
+    for values, numbers in zip(found[0]['accumulated'], expected, strict=True):
+        assert values == pytest.approx(numbers)

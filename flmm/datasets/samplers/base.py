@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sized
 
 import numpy as np
@@ -10,7 +10,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 
-class SharedOrderSampler(Sampler[int]):
+class SharedOrderSampler(Sampler[int], ABC):
     """An order of indices that depends on seed and epoch only.
 
     Process r of w takes every w-th index from the r-th on, so that a global batch has the same

@@ -12,6 +12,7 @@ from flmm.structures import GroundingSample
 
 from ..base import GroundingDataset
 from ..concat import ConcatGrounding
+from ..image_safe import ImageSafe
 from ..transforms.base import SKIPPING_ERRORS
 from .base import SharedOrderSampler
 
@@ -38,6 +39,8 @@ def sample_lengths(dataset: Dataset) -> np.ndarray:
         return np.asarray(own(), dtype=np.int64)
     if isinstance(dataset, ConcatGrounding):
         return np.concatenate([sample_lengths(part) for part in dataset.datasets])
+    if isinstance(dataset, ImageSafe):
+        return sample_lengths(dataset.dataset)[dataset.kept]
     if not isinstance(dataset, GroundingDataset):
         raise TypeError(
             f'{type(dataset).__name__} does not tell the lengths of its samples: it needs a '
@@ -48,6 +51,8 @@ def sample_lengths(dataset: Dataset) -> np.ndarray:
 
 def _unwrapped(dataset: Dataset) -> Dataset:
     """The dataset inside one that only adds seeding."""
+    if isinstance(dataset, GroundingDataset):
+        return dataset
     inner = getattr(dataset, 'dataset', None)
     return inner if isinstance(inner, Dataset) else dataset
 

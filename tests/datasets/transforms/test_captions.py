@@ -5,7 +5,6 @@ from PIL import Image
 
 from flmm.datasets.transforms import PrepareCaptions
 from flmm.structures import GroundingSample, Phrase, Region, SkippedSample, TextPiece, Turn
-from flmm.utils.errors import AnnotationError
 
 
 @pytest.fixture
@@ -134,10 +133,3 @@ def test_a_random_size_moves_boxes_and_drops_what_is_cut_off(prepare):
         assert right - left <= 32 / made.scale[0] + 1e-3
         # Of the two narrow boxes at most one can be on a canvas of two thirds of the width.
         assert 1 <= len(made.tokens) <= 2
-
-
-def test_a_region_without_a_box_is_an_error():
-    from flmm.datasets.transforms.placed_texts import regions
-
-    with pytest.raises(AnnotationError, match='no box'):
-        regions(sample(regions=[Region(None, points=((1, 2),))]))
