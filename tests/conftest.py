@@ -129,6 +129,37 @@ def tiny_llava(tmp_path_factory, tiny_llava_config, tiny_tokenizer):
 
 
 @pytest.fixture(scope='session')
+def tiny_collavo_config():
+    """Makes the config of a CoLLaVO with 2 layers of 64 channels and a CLIP of 2 x 2 cells."""
+    from transformers import CLIPVisionConfig
+
+    from flmm.models.lmms.collavo import CoLLaVOConfig
+
+    def make(text, **options):
+        vision = CLIPVisionConfig(
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=16,
+            patch_size=8,
+        )
+        sizes = dict(
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            lora_rank=2,
+        )
+        return CoLLaVOConfig(
+            text_config={**sizes, **text}, vision_config=vision.to_dict(), **options
+        )
+
+    return make
+
+
+@pytest.fixture(scope='session')
 def tiny_sam_config():
     """Sizes of a SAM for images of 64 pixels: embedding 4 x 4, masks 16 x 16, 32 channels."""
     return dict(

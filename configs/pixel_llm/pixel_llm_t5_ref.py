@@ -2,34 +2,11 @@
 
 from mmengine.config import read_base
 
-from flmm.datasets import ConcatGrounding
-from flmm.datasets.samplers import WeightedSampler
-from flmm.models.systems import PixelLLM
-
 with read_base():
-    from .._base_.datasets.pixel_llm import *
-    from .._base_.datasets.pixel_llm_pipelines import *
+    from .._base_.pixel_llm.ref import *
+    from .._base_.pixel_llm.ref import assemble
     from .._base_.pixel_llm.t5 import *
     from .._base_.runtime.default import *
-    from .._base_.schedules.pixel_llm import *
 
-experiment = 'ref'
-words = dict(prepare, tokenizer=tokenizer, end_context=end_context, max_tokens=40, **special_ids)
-reading = [load, dict(words, **reference_args)]
-testing = [load, load_masks, dict(words, **reference_args | plain | dict(max_texts=1000))]
-model = dict(type=PixelLLM, **parts, point_head=point_head)
-train_dataloader = dict(
-    workers,
-    batch_size=batch_sizes[experiment],
-    sampler=dict(type=WeightedSampler, weights=dict(flickr_refs=1.0, coco_refs=5.0, vg_refs=1.0)),
-    dataset=dict(
-        type=ConcatGrounding, datasets=[flickr_refs, coco_refs, vg_refs], pipeline=reading
-    ),
-)
-test_dataloader = {
-    task: dict(test_loader, dataset=dict(cfg, pipeline=testing))
-    for task, cfg in references_test.items()
-}
-test_evaluator = {task: [dict(rec_metric, prefix=task)] for task in references_test}
-train_cfg, optim_wrapper = train_cfgs[experiment], optim_wrappers[experiment]
-param_scheduler = schedulers[experiment]
+model, train_dataloader, test_dataloader = assemble(text_args, parts, point_head)
+del assemble

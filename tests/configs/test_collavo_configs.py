@@ -142,38 +142,15 @@ def _shrink(config, side, patch, data):
 
 
 @pytest.fixture(scope='module')
-def tiny_release(tmp_path_factory, tiny_tokenizer):
+def tiny_release(tmp_path_factory, tiny_tokenizer, tiny_collavo_config):
     """Folder of a tiny CoLLaVO with its tokenizer."""
-    from transformers import CLIPVisionConfig
-
-    from flmm.models.lmms.collavo import CoLLaVOConfig, CoLLaVOForConditionalGeneration
+    from flmm.models.lmms.collavo import CoLLaVOForConditionalGeneration
 
     folder = tmp_path_factory.mktemp('tiny_collavo')
     torch.manual_seed(0)
-    vision = CLIPVisionConfig(
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
-    )
-    text = dict(
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        vocab_size=len(tiny_tokenizer),
-        max_position_embeddings=1024,
-        lora_rank=2,
-        extra_embeddings=0,
-    )
-    config = CoLLaVOConfig(
-        text_config=text,
-        vision_config=vision.to_dict(),
-        image_size=32,
-        image_token_id=tiny_tokenizer.convert_tokens_to_ids('<image>'),
+    text = dict(vocab_size=len(tiny_tokenizer), max_position_embeddings=1024, extra_embeddings=0)
+    config = tiny_collavo_config(
+        text, image_size=32, image_token_id=tiny_tokenizer.convert_tokens_to_ids('<image>')
     )
     CoLLaVOForConditionalGeneration(config).save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)

@@ -27,7 +27,11 @@ PIPELINE = 'dataset.pipeline'
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: str(path.relative_to(ROOT / 'configs')))
 def test_every_config_loads(path):
-    assert Config.fromfile(path).to_dict()
+    values = Config.fromfile(path).to_dict()
+    assert values
+    if '_base_' not in path.parts:
+        # A run writes its config out; a function that helped to make it cannot be read again.
+        assert not [name for name, value in values.items() if callable(value)]
 
 
 @pytest.fixture(scope='module')

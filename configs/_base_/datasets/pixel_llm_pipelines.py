@@ -1,4 +1,4 @@
-"""How each kind of PixelLLM's data is read; a leaf adds its text model (``words``)."""
+"""How each kind of PixelLLM's data is read; an experiment adds its text model (``words``)."""
 
 from mmengine.dataset import DefaultSampler
 

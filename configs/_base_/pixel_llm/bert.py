@@ -14,6 +14,7 @@ tokenizer = 'bert-base-uncased'
 special_ids = dict(begin_id=101, end_id=102, pad_id=0)
 text_channels = 768
 end_context = False
+text_args = dict(tokenizer=tokenizer, end_context=end_context, **special_ids)
 parts = dict(vision, tokenizer=tokenizer, text_decoder=dict(type=PrefixTextDecoder))
 point_head = dict(type=MLPPointHead, in_channels=text_channels)
 mask_head = dict(

@@ -15,6 +15,7 @@ special_ids = dict(begin_id=0, end_id=1, pad_id=0)
 text_channels = 2048
 # As BLIP-2 the context ends like a sentence.
 end_context = True
+text_args = dict(tokenizer=tokenizer, end_context=end_context, **special_ids)
 parts = dict(vision, tokenizer=tokenizer, text_decoder=dict(type=T5TextModel, pretrained=tokenizer))
 point_head = dict(type=MLPPointHead, in_channels=text_channels)
 mask_head = dict(

@@ -45,8 +45,8 @@ def check_full_model(case: ModulesCase) -> list[GoldenResult]:
         'text_logits': logits.flatten(0, 1),
         'point_coords': points,
         'point_logits': system.point_head(hidden)[1],
-        'boxes_from_points_all': system.boxes_of_words(points, tokens, 'begin,end,pad'),
-        'boxes_from_points_^end-1': system.boxes_of_words(points, tokens),
+        'boxes_from_points_all': system.word_rules.boxes(points, tokens, 'begin,end,pad'),
+        'boxes_from_points_^end-1': system.word_rules.boxes(points, tokens),
         'point_loss': losses['loss_point'],
         'text_loss': losses['loss_text'],
     }

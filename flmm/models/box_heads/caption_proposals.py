@@ -1,4 +1,4 @@
-"""Which places are captioned in training: proposals that show an object, or the places given."""
+"""Which places are captioned: those given, or what a box head finds."""
 
 from __future__ import annotations
 
@@ -80,3 +80,31 @@ def propose_places(
         rows.append(F.pad(row, (0, fill)))
         counts.append(F.pad(kept.to(valid.dtype), (0, fill)))
     return losses, CaptionedPlaces(torch.stack(places), torch.stack(rows), torch.stack(counts))
+
+
+def find_places(
+    box_head: DenseBoxHead | None,
+    features: Tensor,
+    canvas: tuple[int, int],
+    boxes_xyxy: Tensor | None,
+) -> list[tuple[Tensor, Tensor]]:
+    """Places to caption in testing, with their scores.
+
+    Args:
+        box_head: The box head; None if the places are given.
+        features: ``(B, h, w, D)``.
+        canvas: ``(H, W)`` in pixels.
+        boxes_xyxy: ``(B, n, 4)``, the places given, which are certain; None: those that the box
+            head finds.
+
+    Returns:
+        Per image ``(boxes_xyxy (n, 4), scores (n,))``.
+
+    Raises:
+        ValueError: Neither places nor a box head.
+    """
+    if boxes_xyxy is not None:
+        return [(boxes, boxes.new_ones(len(boxes))) for boxes in boxes_xyxy]
+    if box_head is None:
+        raise ValueError('Without a box head the places to caption must be given: prompt_boxes.')
+    return box_head.predict(features, [tuple(canvas)] * len(features))

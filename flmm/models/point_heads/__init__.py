@@ -3,6 +3,7 @@
 from .attention_places import attention_places
 from .mlp_point_head import MLPPointHead
 from .token_selection import select_tokens
+from .word_rules import WordRules
 from .word_targets import word_point_targets
 
-__all__ = ['MLPPointHead', 'attention_places', 'select_tokens', 'word_point_targets']
+__all__ = ['MLPPointHead', 'WordRules', 'attention_places', 'select_tokens', 'word_point_targets']

@@ -9,15 +9,15 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from flmm.models.box_heads.caption_proposals import propose_places
+from flmm.models.box_heads.caption_proposals import find_places, propose_places
 from flmm.models.caption_batches import predict_captions, stack_captions
 from flmm.models.data_preprocessor import StructuresToDevice
 from flmm.models.image_encoders import content_shapes, fuse_features, load_sam
-from flmm.models.point_heads import select_tokens, word_point_targets
+from flmm.models.point_heads import WordRules
 from flmm.models.text_decoders import WordDecoder
 from flmm.registry import MODELS
 from flmm.structures import CaptionInputs, GroundingPrediction, GroundingSample, SkippedSample
-from flmm.utils.point_sets import boxes_around_points, relative_to_pixels
+from flmm.utils.point_sets import relative_to_pixels
 
 
 @MODELS.register_module()
@@ -45,7 +45,7 @@ class PixelLLM(BaseModel):
         caption_loss: Config of the words' loss.
         point_loss: Config of the points' loss; points are in pixels.
         mask_loss: Config of the masks' loss.
-        trace_rule: Words that have a point of their own, see :func:`select_tokens`.
+        trace_rule: Words that have a point of their own, see :class:`WordRules`.
         box_rule: Words that have the caption's box.
         proposals_per_image: Proposals that are captioned in training of the box head.
         tokenizer: Of the text model, to make text of what it writes; not needed otherwise.
@@ -91,7 +91,8 @@ class PixelLLM(BaseModel):
             {'type': 'WordPointLoss', 'weight': 0.1, **(point_loss or {})}
         )
         self.mask_loss = MODELS.build({'type': 'PromptedMaskLoss', **(mask_loss or {})})
-        self.trace_rule, self.box_rule = trace_rule, box_rule
+        begin_id = self.text_decoder.begin_id
+        self.word_rules = WordRules(begin_id, **ids, trace=trace_rule, box=box_rule)
         self.proposals_per_image = proposals_per_image
         self.words = WordDecoder(tokenizer, self.text_decoder.end_id)
         if sam is not None:
@@ -175,21 +176,6 @@ class PixelLLM(BaseModel):
         points, _ = self.point_head(hidden)
         return relative_to_pixels(points, content_shapes(inside))
 
-    def boxes_of_words(self, points: Tensor, tokens: Tensor, rule: str | None = None) -> Tensor:
-        """Boxes of captions around the points of some of their words.
-
-        Args:
-            points: ``(B, N, T, K, 2)``.
-            tokens: ``(B, N, T)``.
-            rule: Which words, by default ``box_rule``.
-
-        Returns:
-            ``(B, N, 4)`` xyxy; inside out for a caption without such a word.
-        """
-        chosen = self._select(tokens, self.box_rule if rule is None else rule)
-        flat = points.flatten(2, 3)
-        return boxes_around_points(flat, chosen[..., None].expand(points.shape[:-1]).flatten(2))
-
     def loss(
         self,
         images: Tensor,
@@ -252,14 +238,14 @@ class PixelLLM(BaseModel):
         if self.point_head is None:
             return losses
         points = self.locate(hidden, inside)
-        targets = self._point_targets(tokens, gt_points, gt_boxes)
+        targets = self.word_rules.targets(tokens, gt_points, gt_boxes)
         if targets is not None:
             wanted, chosen = targets
             # The proposals' captions have no traces.
             counted = chosen & (valid[..., None] > 0) & (detect[:, None, None] == 0)
             losses['loss_point'] = self.point_loss(points, wanted, counted)
         if self.mask_head is not None and gt_masks is not None:
-            boxes = self.boxes_of_words(points.detach(), tokens)
+            boxes = self.word_rules.boxes(points.detach(), tokens)
             masks, ious = self._segment(parts, boxes, visual, hidden)
             counted = valid if has_mask is None else valid * has_mask[:, None]
             losses |= self.mask_loss(masks, ious, gt_masks, counted, inside)
@@ -300,15 +286,9 @@ class PixelLLM(BaseModel):
         Raises:
             ValueError: Neither places nor a box head.
         """
-        if prompt_boxes is None and self.box_head is None:
-            raise ValueError('PixelLLM without a box head needs prompt_boxes to predict.')
         parts = self._encode_each(images, inside)
         features = fuse_features(parts)
-        if prompt_boxes is None:
-            shapes = [tuple(images.shape[-2:])] * len(images)
-            found = self.box_head.predict(features, shapes)
-        else:
-            found = [(boxes, boxes.new_ones(len(boxes))) for boxes in prompt_boxes]
+        found = find_places(self.box_head, features, images.shape[-2:], prompt_boxes)
         results = []
         for index, (boxes, scores) in enumerate(found):
             if not len(boxes):
@@ -334,23 +314,10 @@ class PixelLLM(BaseModel):
             if self.point_head is not None:
                 hidden = self.read(visual, ids, said)[1]
                 points = self.locate(hidden, inside[part])
-                around = self.boxes_of_words(points, ids)
+                around = self.word_rules.boxes(points, ids)
                 result |= dict(points=points[0], word_boxes=around[0])
                 if self.mask_head is not None:
                     own = [feature[part] for feature in parts]
                     result['mask_logits'] = self._segment(own, around, visual, hidden)[0][0, :, 0]
             results.append(result)
         return results
-
-    def _select(self, tokens: Tensor, rule: str) -> Tensor:
-        decoder = self.text_decoder
-        return select_tokens(tokens, rule, decoder.begin_id, decoder.end_id, decoder.pad_id)
-
-    def _point_targets(
-        self, tokens: Tensor, gt_points: Tensor | None, gt_boxes: Tensor | None
-    ) -> tuple[Tensor, Tensor] | None:
-        """Points ``(B, N, T, K, 2)`` and the words ``(B, N, T)`` that have one."""
-        chosen = {rule: self._select(tokens, rule) for rule in (self.trace_rule, self.box_rule)}
-        return word_point_targets(
-            chosen[self.trace_rule], chosen[self.box_rule], gt_points, gt_boxes
-        )

@@ -1,43 +1,18 @@
 import pytest
 import torch
 from torch import nn
-from transformers import CLIPVisionConfig
 
 from flmm.models.adapters import ImageTokens, ReleasedLoRA
 from flmm.models.adapters.four_bit import quantise_linears
-from flmm.models.lmms.collavo import CoLLaVOConfig, CoLLaVOForConditionalGeneration
+from flmm.models.lmms.collavo import CoLLaVOForConditionalGeneration
 from flmm.utils.errors import FLMMError
 
 
 @pytest.fixture
-def model():
+def model(tiny_collavo_config):
     torch.manual_seed(0)
-    vision = CLIPVisionConfig(
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
-    )
-    text = dict(
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        vocab_size=20,
-        max_position_embeddings=32,
-        lora_rank=2,
-        lora_dropout=0.5,
-    )
-    config = CoLLaVOConfig(
-        text_config=text,
-        vision_config=vision.to_dict(),
-        image_size=16,
-        num_classes=3,
-        max_instances=2,
-    )
+    text = dict(vocab_size=20, max_position_embeddings=32, lora_dropout=0.5)
+    config = tiny_collavo_config(text, image_size=16, num_classes=3, max_instances=2)
     built = CoLLaVOForConditionalGeneration(config).to(torch.bfloat16)
     return built.requires_grad_(False).eval()
 

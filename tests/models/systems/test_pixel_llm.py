@@ -130,18 +130,6 @@ def test_an_expression_is_located_by_its_last_word(batch):
     assert result[1]['points'][..., 1].mean() < result[0]['points'][..., 1].mean()
 
 
-def test_boxes_supervise_images_without_traces_only(batch):
-    system = tiny()
-    boxes = torch.tensor([[[8.0, 8, 24, 24]] * 2] * 2)
-    traces = torch.zeros(2, 2, 5, 2, 2)
-    traces[0] = 12.0
-    points, words = system._point_targets(batch['tokens'], traces, boxes)
-    assert (points[0] == 12).all() and words[0, 0].tolist() == [False, True, True, False, False]
-    assert points[1, 0, 0].tolist() == [[8, 8], [24, 24]]
-    assert words[1, 0].tolist() == [False, False, False, True, False]
-    assert system._point_targets(batch['tokens'], None, None) is None
-
-
 def test_dense_captions_come_from_the_box_head(batch):
     system = tiny(box_head=True)
     losses = system.loss(**batch)

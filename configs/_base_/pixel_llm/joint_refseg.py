@@ -1,0 +1,48 @@
+"""PixelLLM's experiment ``joint_refseg``: masks of expressions; the mask adapter alone trains."""
+
+from mmengine.config import read_base
+from mmengine.dataset import DefaultSampler
+
+from flmm.datasets import ConcatGrounding
+from flmm.models.systems import PixelLLM
+
+with read_base():
+    from ..datasets.pixel_llm import *
+    from ..datasets.pixel_llm_pipelines import *
+    from ..schedules.pixel_llm import *
+    from .parts import *
+
+experiment = 'joint_refseg'
+test_evaluator = {task: [dict(res_metric, prefix=task)] for task in references_test}
+train_cfg, optim_wrapper = train_cfgs[experiment], optim_wrappers[experiment]
+param_scheduler = schedulers[experiment]
+
+
+def assemble(text_args, parts, point_head, mask_head):
+    """The model with a text model; what it learns; its tests."""
+    words = dict(prepare, max_tokens=128, **text_args)
+    model = dict(
+        type=PixelLLM,
+        **parts,
+        point_head=point_head,
+        box_head=dict(box_head, max_detections=32),
+        proposals_per_image=16,
+        mask_head=mask_head,
+        frozen=('image_encoders', 'prompt_extractor', 'text_decoder', 'point_head', 'box_head'),
+    )
+    train = dict(
+        workers,
+        batch_size=batch_sizes[experiment],
+        sampler=dict(type=DefaultSampler, shuffle=True),
+        dataset=dict(
+            type=ConcatGrounding,
+            datasets=masks_train,
+            pipeline=[load, load_masks, dict(words, **reference_args)],
+        ),
+    )
+    testing = [load, load_masks, dict(words, **reference_args | plain | dict(max_texts=1000))]
+    tests = {
+        task: dict(test_loader, dataset=dict(cfg, pipeline=testing))
+        for task, cfg in references_test.items()
+    }
+    return model, train, tests

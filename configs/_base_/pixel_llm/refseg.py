@@ -1,0 +1,45 @@
+"""PixelLLM's experiment ``refseg``: masks of expressions; point head and mask adapter train."""
+
+from mmengine.config import read_base
+from mmengine.dataset import DefaultSampler
+
+from flmm.datasets import ConcatGrounding
+from flmm.models.systems import PixelLLM
+
+with read_base():
+    from ..datasets.pixel_llm import *
+    from ..datasets.pixel_llm_pipelines import *
+    from ..schedules.pixel_llm import *
+
+experiment = 'refseg'
+test_evaluator = {task: [dict(res_metric, prefix=task)] for task in references_test}
+train_cfg, optim_wrapper = train_cfgs[experiment], optim_wrappers[experiment]
+param_scheduler = schedulers[experiment]
+
+
+def assemble(text_args, parts, point_head, mask_head):
+    """The model with a text model; what it learns; its tests."""
+    words = dict(prepare, max_tokens=40, **text_args)
+    model = dict(
+        type=PixelLLM,
+        **parts,
+        point_head=point_head,
+        mask_head=mask_head,
+        frozen=('image_encoders', 'prompt_extractor', 'text_decoder'),
+    )
+    train = dict(
+        workers,
+        batch_size=batch_sizes[experiment],
+        sampler=dict(type=DefaultSampler, shuffle=True),
+        dataset=dict(
+            type=ConcatGrounding,
+            datasets=masks_train,
+            pipeline=[load, load_masks, dict(words, **reference_args)],
+        ),
+    )
+    testing = [load, load_masks, dict(words, **reference_args | plain | dict(max_texts=1000))]
+    tests = {
+        task: dict(test_loader, dataset=dict(cfg, pipeline=testing))
+        for task, cfg in references_test.items()
+    }
+    return model, train, tests
