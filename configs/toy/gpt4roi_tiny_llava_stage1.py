@@ -21,6 +21,8 @@ model = dict(
     processor=processor,
     levels=levels,
     trains=('regions',),
+    # So small a language model does not find what to read from random vectors.
+    echo=4.0,
     max_new_tokens=24,
     autocast=True,
 )

@@ -34,7 +34,21 @@ def almost_boxes(draw):
     return draw(st.text(max_size=9)) + brackets[:half] + text + brackets[half:]
 
 
+@st.composite
+def damaged_boxes(draw):
+    """A box as some dialect writes it, with up to three characters changed, added or lost."""
+    left, top = draw(st.integers(0, 60)), draw(st.integers(0, 60))
+    box = (left, top, left + draw(st.integers(1, 40)), top + draw(st.integers(1, 40)))
+    text = BoxCodec(draw(st.sampled_from(sorted(BOX_DIALECTS)))).box_text(box, (100, 100))
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(text)))
+        text = text[:place] + draw(st.text(max_size=1)) + text[place + draw(st.integers(0, 1)) :]
+    return text
+
+
 TEXTS = st.one_of(
+    damaged_boxes(),
+    st.builds(' '.join, st.lists(damaged_boxes(), min_size=1, max_size=4)),
     st.text(max_size=200),
     st.text('0123456789.,-+eE[](){}<>locbx/ \n', max_size=200),
     almost_boxes(),

@@ -16,6 +16,9 @@ from flmm.engine.runner import FLMMRunner
 from flmm.engine.step_guard import StepGuard
 
 runner_type = FLMMRunner
+# DDP: which parts run depends on the batch (one without a phrase runs no head), and some outputs
+# are in no loss (SAM's guess of its IoU).
+find_unused_parameters = True
 default_scope = 'flmm'
 test_cfg = dict(type=MultiTaskTestLoop)
 default_hooks = dict(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from torch import Tensor
 from flmm.models.data_preprocessor import StructuresToDevice
 from flmm.models.lmms.batched_generation import write_batch
 from flmm.models.lmms.region_tokens import GPT4ROI_LEVELS
+from flmm.models.roi_extractors.box_means import watched_box_means
 from flmm.registry import MODELS
 from flmm.structures import (
     ConversationPrediction,
@@ -52,6 +53,9 @@ class GPT4RoI(BaseModel):
             starts from (stage 2 from stage 1); read when training begins, not to evaluate.
         region_vectors: ``'own'``; or ``'mean'``, every region's vector replaced by the mean that
             training kept of all: the control of an experiment.
+        echo: Weight of a loss that draws each region's vector to the mean of the LMM's own visual
+            tokens inside of its box, words that the language model can read already. Not in the
+            release; small language models do not find them by themselves.
         gradient_checkpointing: Recompute the LLM's layers in the backward to save memory.
         autocast: Compute the loss in bfloat16 while the weights stay as they are (faster on CPUs
             with AMX or AVX512-BF16).
@@ -72,6 +76,7 @@ class GPT4RoI(BaseModel):
         max_new_tokens: int = 64,
         regions_from: str | None = None,
         region_vectors: Literal['own', 'mean'] = 'own',
+        echo: float = 0.0,
         gradient_checkpointing: bool = False,
         autocast: bool = False,
         data_preprocessor: dict | None = None,
@@ -84,7 +89,7 @@ class GPT4RoI(BaseModel):
             raise ValueError(f"region_vectors must be 'own' or 'mean', got {region_vectors!r}.")
         self.levels, self.view, self.regions_from = tuple(levels), view, regions_from
         self.max_new_tokens, self.region_vectors = max_new_tokens, region_vectors
-        self.autocast = autocast
+        self.autocast, self.echo = autocast, echo
         self.lmm = MODELS.build(lmm)
         self.roi_extractor = MODELS.build(
             dict(
@@ -157,6 +162,7 @@ class GPT4RoI(BaseModel):
 
         Returns:
             ``{'loss_lm': scalar}``; zero that hangs on the parameters where nothing is supervised.
+            With ``echo`` also ``'loss_echo'``, where a sample has regions.
         """
         # Every rank must take part in the backward, also one whose batch is empty, or names no
         # region, or none of some kind.
@@ -166,8 +172,14 @@ class GPT4RoI(BaseModel):
             return {'loss_lm': anchor}
         # Not autocast(enabled=False), which would switch off one around the system.
         precision = torch.autocast(self.lmm.device.type, torch.bfloat16)
-        with precision if self.autocast else nullcontext(), self.regions_in_place(inputs):
-            losses = self.lmm(inputs)
+        vectors: list[Tensor] = []
+        with precision if self.autocast else nullcontext(), ExitStack() as watching:
+            if self.echo:
+                seen = watching.enter_context(watched_box_means(self.lmm.decoder(), inputs))
+            watching.enter_context(self.regions_in_place(inputs, kept=vectors))
+            losses = dict(self.lmm(inputs))
+        if self.echo and vectors:
+            losses['loss_echo'] = self.echo * echo_loss(torch.cat(vectors), torch.cat(seen))
         return {name: value + anchor for name, value in losses.items()}
 
     @torch.no_grad()
@@ -238,9 +250,18 @@ class GPT4RoI(BaseModel):
             return -float(self.lmm([inputs])['loss_lm'])
 
     def regions_in_place(
-        self, inputs: Sequence[LMMInputs], padding: str = 'right'
+        self,
+        inputs: Sequence[LMMInputs],
+        padding: str = 'right',
+        kept: list[Tensor] | None = None,
     ) -> AbstractContextManager[None]:
-        """Context in which the LMM reads these samples with their regions' vectors."""
+        """Context in which the LMM reads these samples with their regions' vectors.
+
+        Args:
+            inputs: The samples.
+            padding: Side on which the shorter ones are padded.
+            kept: Takes the vectors of each sample, ``(R, C)``, when the LMM has read them.
+        """
 
         def vectors(levels: list[Tensor]) -> list[Tensor]:
             dtype = next(self.roi_extractor.parameters()).dtype
@@ -248,6 +269,8 @@ class GPT4RoI(BaseModel):
                 [level.to(dtype) for level in levels], [sample.regions for sample in inputs]
             )
             self._note_mean(found)
+            if kept is not None:
+                kept.extend(found)
             if self.region_vectors == 'mean':
                 found = [self.mean_region.to(own).expand_as(own) for own in found]
             return found
@@ -260,6 +283,19 @@ class GPT4RoI(BaseModel):
         if self.training and len(vectors):
             weight = 0.01 if self.mean_region.any() else 1.0
             self.mean_region.lerp_(vectors.mean(0).to(self.mean_region), weight)
+
+
+def echo_loss(vectors: Tensor, seen: Tensor) -> Tensor:
+    """Squared distance of vectors to targets, as a share of the targets' own squared length.
+
+    Args:
+        vectors: ``(R, C)``.
+        seen: ``(R, C)``.
+
+    Returns:
+        Scalar; 1 for vectors of zeros.
+    """
+    return (vectors.float() - seen).square().sum() / seen.square().sum().clamp_min(1e-12)
 
 
 def _latest(path: str) -> str:

@@ -9,6 +9,7 @@ from flmm.datasets.transforms import PrepareChoices
 from flmm.models.lmms import ConversationProcessor
 from flmm.models.roi_extractors import MultiLevelRoIQuery
 from flmm.models.systems import GPT4RoI
+from flmm.models.systems.gpt4roi import echo_loss
 from flmm.structures import GroundingSample, Region, Turn
 from flmm.utils.errors import CheckpointError
 
@@ -133,6 +134,23 @@ def test_a_few_steps_of_stage_1_lower_the_loss(tiny_llava, processor):
     assert losses[-1] < losses[0] - 0.01
     assert all(p.grad is None for p in model.lmm.parameters())
     assert model.mean_region.any()
+
+
+def test_the_echo_draws_vectors_to_what_the_lmm_sees_in_the_box(tiny_llava, processor):
+    model = build(tiny_llava, processor, echo=1.0)
+    inputs = [processor(sample_of(ASKED)), processor(sample_of(('<image>\nWhat?', 'grass')))]
+    first = model.loss(inputs)
+    assert set(first) == {'loss_lm', 'loss_echo'}
+    optimizer = torch.optim.Adam(model.roi_extractor.parameters(), lr=1e-2)
+    for _ in range(30):
+        optimizer.zero_grad()
+        echo = model.loss(inputs)['loss_echo']
+        echo.backward()
+        optimizer.step()
+    assert echo < 0.2 * first['loss_echo']
+    # As a share of the target's length: nothing said is 1.
+    seen = torch.tensor([[3.0, 4.0]])
+    assert echo_loss(torch.zeros(1, 2), seen) == 1 and echo_loss(seen, seen) == 0
 
 
 def test_gradient_checkpointing_changes_no_gradient(tiny_llava, processor):
