@@ -5,7 +5,7 @@ visual7w pointqa --num-train 4000 --num-val 100``.
 """
 
 from flmm.datasets import RefCOCODataset, ReferringBoxes, VisualGenomeDataset
-from flmm.evaluation.metrics import AnswerMetric, RECMetric, TextBoxes
+from flmm.evaluation.metrics import AnswerMetric, BoardBoxReader, RECMetric
 
 toy_root = 'data/toy_pink'
 # A tiny model reads short requests better; "Where is ...?" and "How many ...?" it knows.
@@ -95,7 +95,7 @@ test_evaluator = {
     task: [
         dict(
             type=RECMetric,
-            reader=dict(type=TextBoxes, dialect='normalised_square'),
+            reader=dict(type=BoardBoxReader),
             prefix=task,
         )
         if task.startswith('rec')

@@ -13,11 +13,11 @@ from flmm.datasets.vcr import VCRDataset
 data_root = 'data/toy_regions'
 # A tiny model reads short requests better.
 templates = dict(
-    coco_detection=dict(overview=['<image>\n'], questions=['What is {token}?']),
-    refcoco=dict(overview=['<image>\n'], questions=['Describe {token}.']),
-    refcoco_plus=dict(overview=['<image>\n'], questions=['Describe {token}.']),
-    refcocog=dict(overview=['<image>\n'], questions=['Describe {region}.']),
-    visual_genome=dict(overview=['<image>\n'], questions=['What can be seen in {region}?']),
+    coco_detection=dict(overview=['<image>\n'], questions=['What shape is {token}?']),
+    refcoco=dict(overview=['<image>\n'], questions=['What is {token}?']),
+    refcoco_plus=dict(overview=['<image>\n'], questions=['What is {token}?']),
+    refcocog=dict(overview=['<image>\n'], questions=['What is {token}?']),
+    visual_genome=dict(overview=['<image>\n'], questions=['What is on {token}?']),
     flickr30k=dict(
         overview=['<image>\n'],
         questions=['Describe this image with {regions}.'],

@@ -10,7 +10,10 @@ with read_base():
 processor = dict(
     type=ConversationProcessor,
     processor=lmm_processor,
-    template='vicuna',
+    # The layout that the tiny LLaVA was trained with, over several turns.
+    template=dict(
+        before_request='USER: ', after_request=' ', before_answer='ASSISTANT: ', after_answer=' '
+    ),
     # The language model has no row for a new token; its own is never read.
     region_token_id=0,
     max_length=768,

@@ -53,9 +53,9 @@ class GPT4RoI(BaseModel):
             starts from (stage 2 from stage 1); read when training begins, not to evaluate.
         region_vectors: ``'own'``; or ``'mean'``, every region's vector replaced by the mean that
             training kept of all: the control of an experiment.
-        echo: Weight of a loss that draws each region's vector to the mean of the LMM's own visual
-            tokens inside of its box, words that the language model can read already. Not in the
-            release; small language models do not find them by themselves.
+        echo: Weight of :func:`echo_loss`, which draws each region's vector to the mean of the
+            LMM's own visual tokens inside of its box, words that the language model can read
+            already. Not in the release; small language models do not find them by themselves.
         gradient_checkpointing: Recompute the LLM's layers in the backward to save memory.
         autocast: Compute the loss in bfloat16 while the weights stay as they are (faster on CPUs
             with AMX or AVX512-BF16).
@@ -286,16 +286,21 @@ class GPT4RoI(BaseModel):
 
 
 def echo_loss(vectors: Tensor, seen: Tensor) -> Tensor:
-    """Squared distance of vectors to targets, as a share of the targets' own squared length.
+    """Squared distance of vectors to targets, both without their mean, as a share of the targets'.
+
+    What all vectors have in common is free: it may become the mark by which the language model
+    tells a region from the visual tokens that it resembles.
 
     Args:
         vectors: ``(R, C)``.
         seen: ``(R, C)``.
 
     Returns:
-        Scalar; 1 for vectors of zeros.
+        Scalar; 1 for vectors that are all alike, 0 for a single one.
     """
-    return (vectors.float() - seen).square().sum() / seen.square().sum().clamp_min(1e-12)
+    seen = seen - seen.mean(0)
+    vectors = vectors.float() - vectors.float().mean(0)
+    return (vectors - seen).square().sum() / seen.square().sum().clamp_min(1e-6)
 
 
 def _latest(path: str) -> str:

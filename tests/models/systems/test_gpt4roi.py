@@ -138,7 +138,11 @@ def test_a_few_steps_of_stage_1_lower_the_loss(tiny_llava, processor):
 
 def test_the_echo_draws_vectors_to_what_the_lmm_sees_in_the_box(tiny_llava, processor):
     model = build(tiny_llava, processor, echo=1.0)
-    inputs = [processor(sample_of(ASKED)), processor(sample_of(('<image>\nWhat?', 'grass')))]
+    asked = sample_of(ASKED, boxes=[(2.0, 3.0, 30.0, 15.0)])
+    other = sample_of(ASKED, boxes=[(20.0, 10.0, 38.0, 28.0)], seed=1)
+    inputs = [
+        processor(one) for one in (asked, other, sample_of(('<image>\nWhat?', 'grass'), boxes=()))
+    ]
     first = model.loss(inputs)
     assert set(first) == {'loss_lm', 'loss_echo'}
     optimizer = torch.optim.Adam(model.roi_extractor.parameters(), lr=1e-2)
@@ -148,9 +152,10 @@ def test_the_echo_draws_vectors_to_what_the_lmm_sees_in_the_box(tiny_llava, proc
         echo.backward()
         optimizer.step()
     assert echo < 0.2 * first['loss_echo']
-    # As a share of the target's length: nothing said is 1.
-    seen = torch.tensor([[3.0, 4.0]])
-    assert echo_loss(torch.zeros(1, 2), seen) == 1 and echo_loss(seen, seen) == 0
+    # Only differences between regions count.
+    seen = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+    assert echo_loss(seen + 7, seen) < 1e-6 and echo_loss(torch.ones(2, 2), seen) == 1
+    assert echo_loss(torch.ones(1, 2), seen[:1]) == 0
 
 
 def test_gradient_checkpointing_changes_no_gradient(tiny_llava, processor):
