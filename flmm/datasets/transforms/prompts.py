@@ -44,7 +44,7 @@ class AddPrompt(Transform):
 class PrepareLMMInputs(Transform):
     """Run the LMM's processor: the only step that knows which LMM it is.
 
-    A phrase that got no token stays in ``phrases`` and is noted in ``dropped`` as
+    A phrase of the text that got no token stays in ``phrases`` and is noted in ``dropped`` as
     ``truncated``: training ignores it, prediction leaves its mask empty. If that is all of
     them, the sample is skipped as ``all_phrases_truncated``.
 
@@ -67,7 +67,9 @@ class PrepareLMMInputs(Transform):
         """
         inputs = self.processor(sample)
         present = set(inputs.phrase_indices)
-        if sample.phrases and not present:
+        # Others are the answers to questions, which are boxes to be scored.
+        written = {piece.phrase for piece in sample.pieces if piece.phrase >= 0}
+        if written and not present:
             return SkippedSample(
                 sample.sample_id,
                 'all_phrases_truncated',
@@ -79,6 +81,6 @@ class PrepareLMMInputs(Transform):
         sample.dropped += [
             (phrase.text, 'truncated')
             for index, phrase in enumerate(sample.phrases)
-            if index not in present
+            if index in written - present
         ]
         return sample

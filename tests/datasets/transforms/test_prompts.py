@@ -1,7 +1,7 @@
 import torch
 
 from flmm.datasets.transforms import AddPrompt, PrepareLMMInputs
-from flmm.structures import GroundingSample, LMMInputs, Phrase, SkippedSample
+from flmm.structures import GroundingSample, LMMInputs, Phrase, SkippedSample, TextPiece
 
 
 def processor_with(*phrase_ids):
@@ -10,7 +10,9 @@ def processor_with(*phrase_ids):
 
 
 def sample():
-    return GroundingSample('s', phrases=[Phrase('a dog'), Phrase('a cat')])
+    phrases = [Phrase('a dog'), Phrase('a cat')]
+    pieces = [TextPiece(phrase.text, index) for index, phrase in enumerate(phrases)]
+    return GroundingSample('s', phrases=phrases, pieces=pieces)
 
 
 def test_the_prompt_is_added_where_there_is_none():
@@ -34,4 +36,10 @@ def test_a_sample_whose_phrases_were_all_cut_is_skipped():
 
 def test_a_prompt_without_phrases_is_no_failure():
     out = PrepareLMMInputs(processor_with(-1))(GroundingSample('s'))
+    assert out.lmm_inputs is not None and out.dropped == []
+
+
+def test_phrases_that_the_text_does_not_hold_are_what_is_asked_for():
+    asked = GroundingSample('s', phrases=[Phrase('a dog')])
+    out = PrepareLMMInputs(processor_with(-1, -1))(asked)
     assert out.lmm_inputs is not None and out.dropped == []
