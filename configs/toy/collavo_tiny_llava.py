@@ -42,6 +42,7 @@ train_dataloader = dict(
         pipeline=[
             load_image,
             load_panoptic['train'],
+            blur,
             write_turns,
             name_image,
             read,
@@ -49,8 +50,9 @@ train_dataloader = dict(
         ],
     ),
 )
-_talk = [load_image, load_panoptic['val'], write_turns, name_image, open_last, read, add_crayon_map]
-_pope = [load_image, load_panoptic['val'], ask, add_crayon_map]
+_seen = [load_image, load_panoptic['val'], blur]
+_talk = [*_seen, write_turns, name_image, open_last, read, add_crayon_map]
+_pope = [*_seen, ask, add_crayon_map]
 test_datasets = dict(
     pope=dict(pope_dataset, pipeline=_pope),
     **{task: dict(dataset, pipeline=_talk) for task, dataset in talk_datasets.items()},
@@ -69,4 +71,4 @@ train_cfg.update(max_iters=max_iters)
 optim_wrapper['optimizer'].update(lr=2e-3, weight_decay=0.0)
 param_scheduler[1].update(end=max_iters)
 custom_hooks = [dict(type=FrozenWeightsHook)]
-del _loader, _talk, _pope
+del _loader, _seen, _talk, _pope

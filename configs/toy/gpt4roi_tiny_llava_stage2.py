@@ -10,9 +10,10 @@ model.update(
     regions_from='work_dirs/gpt4roi_tiny_llava_stage1',
     echo=0.0,
 )
-# Smaller steps than stage 1: the language model is a trained one.
-optim_wrapper['optimizer'].update(lr=6e-4)
+# As its own training: to read the region's token it has to leave a plateau.
+optim_wrapper['optimizer'].update(lr=1.5e-3)
 max_iters = 900
 train_cfg.update(max_iters=max_iters)
 param_scheduler[1].update(end=max_iters)
-train_dataloader['dataset'].update(datasets=stage2_datasets)
+# The short answers of stage 1 as well: they tell most about what is to be read.
+train_dataloader['dataset'].update(datasets=[*stage1_datasets[:3], *stage2_datasets])

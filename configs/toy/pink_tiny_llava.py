@@ -22,7 +22,7 @@ model = dict(
     max_new_tokens=40,
     autocast=True,
 )
-max_iters = 1000
+max_iters = 2500
 writing = dict(type=WriteTurns, dialect=dialect, questions=questions)
 train_pipeline = [
     dict(type=LoadImage),

@@ -7,6 +7,7 @@ Made by ``tools/prepare_data/make_toy.py data/toy_crayon --formats png pope --nu
 from flmm.datasets import PanopticQuestionsDataset, VQABenchmark
 from flmm.datasets.transforms import (
     AddCrayonMap,
+    BlurImage,
     LoadImage,
     LoadPanoptic,
     NameImage,
@@ -37,6 +38,9 @@ load_image, name_image, open_last = (
     dict(type=NameImage),
     dict(type=OpenLastTurn),
 )
+# The tiny LLaVA tells shapes by itself where it sees them. Segmenters have larger inputs than LMMs:
+# here the LMM sees pictures of 20 pixels, the maps are those of the whole picture.
+blur = dict(type=BlurImage, side=20)
 segmenters = {
     split: dict(
         type=PanopticFiles,

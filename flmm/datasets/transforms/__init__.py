@@ -7,7 +7,7 @@ from .conversation import HideText
 from .crayon import AddCrayonMap, DescribeSegments, LoadPanoptic, NameImage, OpenLastTurn
 from .geometry import PrepareRefinerPixels
 from .instructions import PrepareDialogue, WriteTurns
-from .loading import LoadImage, LoadMasks
+from .loading import BlurImage, LoadImage, LoadMasks
 from .prompts import AddPrompt, PrepareLMMInputs
 from .regions import LoadRegions
 from .words import LastWords
@@ -15,6 +15,7 @@ from .words import LastWords
 __all__ = [
     'AddCrayonMap',
     'AddPrompt',
+    'BlurImage',
     'DescribeSegments',
     'HideText',
     'LastWords',

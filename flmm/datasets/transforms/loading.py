@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from flmm.registry import TRANSFORMS
 from flmm.structures import CocoMask, GroundingSample, PanopticMask
@@ -49,6 +50,36 @@ class LoadImage(Transform):
         else:
             raise ImageError(sample.sample_id, 'the sample has neither image nor image_path.')
         sample.ori_shape = (sample.image.height, sample.image.width)
+        return sample
+
+
+@TRANSFORMS.register_module()
+class BlurImage(Transform):
+    """Take fine detail from the image that the LMM reads: shrink it, and enlarge it again.
+
+    For experiments on what else tells of objects: annotations, and maps of segmenters that come
+    before it, keep their own resolution.
+
+    Args:
+        side: Pixels of the longer side that are left; smaller images stay as they are.
+    """
+
+    def __init__(self, side: int) -> None:
+        if side < 1:
+            raise ValueError(f'side must be positive, got {side}.')
+        self.side = side
+
+    def transform(self, sample: GroundingSample) -> GroundingSample:
+        """Blur the image; its size stays.
+
+        Args:
+            sample: With ``image``.
+        """
+        size, longer = sample.image.size, max(sample.image.size)
+        if longer > self.side:
+            small = [max(round(length * self.side / longer), 1) for length in size]
+            shrunk = sample.image.resize(small, Image.Resampling.BOX)
+            sample.image = shrunk.resize(size, Image.Resampling.BILINEAR)
         return sample
 
 

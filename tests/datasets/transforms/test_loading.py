@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flmm.datasets.transforms import LoadImage, LoadMasks
+from flmm.datasets.transforms import BlurImage, LoadImage, LoadMasks
 from flmm.structures import CocoMask, GroundingSample, PanopticMask, Phrase, SkippedSample
 
 SQUARE = [[0, 0, 2, 0, 2, 2, 0, 2]]
@@ -82,3 +82,19 @@ def test_the_order_of_transforms_is_checked():
     phrases = [Phrase('a', CocoMask((SQUARE,)))]
     with pytest.raises(ValueError, match='LoadImage'):
         LoadMasks()(GroundingSample('s', phrases=phrases))
+
+
+def test_blurring_keeps_the_size_and_takes_detail():
+    pixels = np.zeros((24, 48, 3), np.uint8)
+    pixels[:, ::2] = 200
+    sample = GroundingSample('s', image=Image.fromarray(pixels))
+    out = BlurImage(12)(sample)
+    assert out.image.size == (48, 24)
+    # Four columns, half of them light, make one pixel.
+    assert np.abs(np.asarray(out.image).astype(int) - 100).max() <= 1
+
+
+def test_an_image_of_few_pixels_is_not_blurred():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8))
+    out = BlurImage(12)(GroundingSample('s', image=image))
+    assert np.array_equal(np.asarray(out.image), np.asarray(image))
