@@ -12,7 +12,7 @@ model.update(
 )
 # As its own training: to read the region's token it has to leave a plateau.
 optim_wrapper['optimizer'].update(lr=1.5e-3)
-max_iters = 900
+max_iters = 2000
 train_cfg.update(max_iters=max_iters)
 param_scheduler[1].update(end=max_iters)
 # The short answers of stage 1 as well: they tell most about what is to be read.

@@ -90,7 +90,7 @@ def check(seen, text, dialect, height, width, tolerant):
     seen['with boxes'] += bool(boxes)
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_100_000_strings_give_boxes_inside_the_image_or_none(nothing_runs):
     seen = {'texts': 0, 'with boxes': 0}
     check(seen)
