@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -66,8 +66,8 @@ def quantise_linears(
             raise FLMMError(
                 f'{name} is trainable; weights of 4 bits cannot be trained. Freeze the LMM first.'
             )
-        # Where rows are no whole blocks, the kernels that write text cannot be used.
-        kind = bnb.nn.Linear4bit if linear.in_features % BLOCK == 0 else _ragged_layer()
+        whole_rows = linear.in_features % BLOCK == 0
+        kind = bnb.nn.Linear4bit if whole_rows else _ragged_layer()
         layer = kind(
             linear.in_features,
             linear.out_features,
@@ -79,7 +79,7 @@ def quantise_linears(
         )
         device = linear.weight.device
         layer.weight = bnb.nn.Params4bit(
-            linear.weight.data,
+            linear.weight.data if whole_rows else linear.weight.data.reshape(1, -1),
             requires_grad=False,
             compress_statistics=double_quant,
             quant_type=quant_type,
@@ -97,18 +97,38 @@ def quantise_linears(
 
 @functools.cache
 def _ragged_layer() -> type[nn.Module]:
-    """A 4-bit layer that always multiplies with the weights made whole again."""
+    """A 4-bit layer whose blocks of weights run over the ends of rows.
+
+    bitsandbytes' kernels for CPUs count the scales of each row anew (0.50): where rows are no whole
+    blocks, all rows but the first get scales of others, and half of the weight is error. So these
+    weights are kept as one row, which is whole blocks, and are made whole before they multiply.
+    """
     import bitsandbytes as bnb
 
     class RaggedLinear4bit(bnb.nn.Linear4bit):
-        """A 4-bit layer whose blocks of weights run over the ends of rows."""
+        """A 4-bit layer whose weight is quantised as one row."""
+
+        def whole(self, dtype: torch.dtype) -> torch.Tensor:
+            """The weight, ``(out_features, in_features)``."""
+            flat = bnb.functional.dequantize_4bit(self.weight.data, self.weight.quant_state)
+            return flat.view(self.out_features, self.in_features).to(dtype)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if torch.is_grad_enabled() and x.requires_grad:
-                return super().forward(x)
-            weight = bnb.functional.dequantize_4bit(self.weight.data, self.weight.quant_state)
             dtype = self.compute_dtype or x.dtype
-            bias = None if self.bias is None else self.bias.to(dtype)
-            return nn.functional.linear(x.to(dtype), weight.to(dtype), bias).to(x.dtype)
+            y = _Product.apply(x.to(dtype), self)
+            return (y if self.bias is None else y + self.bias.to(dtype)).to(x.dtype)
 
     return RaggedLinear4bit
+
+
+class _Product(torch.autograd.Function):
+    """``x W^T`` that keeps the 4 bits of ``W`` for the backward, not ``W``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, layer: Any) -> torch.Tensor:
+        ctx.layer = layer
+        return nn.functional.linear(x, layer.whole(x.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grad @ ctx.layer.whole(grad.dtype), None
