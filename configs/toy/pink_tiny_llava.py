@@ -21,6 +21,7 @@ model = dict(
     token_rows=token_rows,
     max_new_tokens=40,
     autocast=True,
+    turns_apart=True,
 )
 max_iters = 2500
 writing = dict(type=WriteTurns, dialect=dialect, questions=questions)

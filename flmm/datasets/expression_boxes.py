@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -79,8 +80,10 @@ class ReferringBoxes(InstructionDataset):
     Args:
         source: Config of the data set, such as ``RefCOCODataset(concat=False)``.
         ask: ``'box'``, ``'description'`` or ``'both'`` in turn at random.
-        turns: Most phrases of a sample that are asked about, in one conversation, of one object
-            (``ann_id``) at most one. With 1, samples must have one phrase: ``concat=False``.
+        turns: Most phrases of a sample that are asked about, in one conversation. With 1,
+            samples must have one phrase: ``concat=False``.
+        per_object: Most of them that mean one object (``ann_id``). An earlier turn about it would
+            tell its box, unless turns do not see each other (``Pink(turns_apart=True)``).
         pipeline: Transforms, or their configs.
         seed: Of the random choices.
         name: First part of every ``sample_id``; by default the source's.
@@ -91,12 +94,13 @@ class ReferringBoxes(InstructionDataset):
         source: dict | GroundingDataset,
         ask: Ask = 'box',
         turns: int = 1,
+        per_object: int = 1,
         pipeline: Iterable[dict | Transform] = (),
         seed: int = 0,
         name: str | None = None,
     ) -> None:
         _check_ask(ask)
-        self.ask, self.turns = ask, turns
+        self.ask, self.turns, self.per_object = ask, turns, per_object
         self.source = DATASETS.build(source) if isinstance(source, dict) else source
         own = name or self.source.name
         super().__init__(own, range(len(self.source)), '', own, pipeline, seed)
@@ -124,10 +128,14 @@ class ReferringBoxes(InstructionDataset):
 
     def _ask(self, phrases: Sequence[Phrase], chooser: Chooser) -> list[Instruction]:
         if self.turns > 1:
-            of_object = {}
+            times: Counter[Any] = Counter()
+            chosen = []
             for number, phrase in enumerate(chooser.shuffled(phrases)):
-                of_object.setdefault(phrase.meta.get('ann_id', f'phrase {number}'), phrase)
-            phrases = list(of_object.values())[: self.turns]
+                key = phrase.meta.get('ann_id', f'phrase {number}')
+                times[key] += 1
+                if times[key] <= self.per_object:
+                    chosen.append(phrase)
+            phrases = chosen[: self.turns]
         return [
             ask_expression(phrase.text, phrase.meta['box_xyxy'], self.ask, chooser)
             for phrase in phrases

@@ -79,6 +79,11 @@ def test_a_conversation_asks_about_each_object_once():
     assert len(ReferringBoxes(Scenes(), turns=2)[0].meta['instructions']) == 2
 
 
+def test_an_object_may_be_asked_about_more_often():
+    asked = ReferringBoxes(Scenes(), turns=12, per_object=3)[0].meta['instructions']
+    assert sorted(one['phrase'][0] for one in asked) == sorted(text for text, _ in PHRASES)
+
+
 def test_several_phrases_without_turns_and_phrases_without_boxes_are_named():
     item = ReferringBoxes(Scenes())[0]
     assert item.reason == 'annotation_invalid' and 'concat=False' in item.detail

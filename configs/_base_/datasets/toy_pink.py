@@ -8,22 +8,23 @@ from flmm.datasets import RefCOCODataset, ReferringBoxes, VisualGenomeDataset
 from flmm.evaluation.metrics import AnswerMetric, BoardBoxReader, RECMetric
 
 toy_root = 'data/toy_pink'
-# A tiny model reads short requests better; "Where is ...?" and "How many ...?" it knows.
+# A tiny model reads short requests better; "Where is ...", "How many ..." and "Is ... left or right"
+# it knows. No space before a field: the tokenizer puts one in front of whatever follows a mark.
 questions = dict(
-    grounding=['Where is {expr}?'],
-    region_caption=['What is {objs}?'],
-    region_description=['Describe {objs}.'],
-    relation=['Where is {object1} and {object2}?'],
+    grounding=['Where is{expr}'],
+    region_caption=['What is{objs}'],
+    region_description=['Describe{objs}'],
+    relation=['Is{object1} left or right of{object2}'],
     related_boxes=['{object} is {relation}?'],
     related_names=['{object} is {relation} a?'],
     related_boxes_names=['{object} is {relation} the?'],
-    place_boxes_names=['What is at the {loc} of {object}?'],
-    place_names=['A picture at the {loc} of {object}?'],
-    place_boxes=['Where is at the {loc} of {object}?'],
-    detect=['Where are {category}?'],
-    detect_like=['Where are some {object}?'],
-    count=['How many {category} are there?'],
-    count_like=['How many {object} are there?'],
+    place_boxes_names=['What is at the {loc} of{object}'],
+    place_names=['A picture at the {loc} of{object}'],
+    place_boxes=['Where is at the {loc} of{object}'],
+    detect=['Where are{category}'],
+    detect_like=['Where are some{object}'],
+    count=['How many{category} are there?'],
+    count_like=['How many{object} are there?'],
     caption=['What can be seen in this picture?'],
     grounded_caption=['Describe this image.'],
     question=['{question}'],
@@ -52,7 +53,8 @@ _rec = {
     key: dict(
         type=ReferringBoxes,
         ask='both' if key[1] == 'train' else 'box',
-        turns=4 if key[1] == 'train' else 1,
+        turns=12 if key[1] == 'train' else 1,
+        per_object=3,
         source=source,
     )
     for key, source in _files.items()
@@ -70,11 +72,13 @@ _genome = {
 train_datasets = dict(
     visual_genome=dict(
         _genome['train'],
-        turns=6,
+        # Many questions about one picture: reading it is what costs time.
+        turns=16,
         # More often what the other sets do not ask.
         tasks=[
-            *('relation', 'predicate', 'predicate', 'counting', 'counting', 'counting'),
-            *('detection', 'detection', 'region_caption', 'grounding'),
+            *['predicate'] * 6,
+            *['counting'] * 4,
+            *('detection', 'detection', 'region_caption', 'grounding', 'grounding', 'grounding'),
         ],
     ),
     refcoco=_rec['refcoco', 'train'],

@@ -2,22 +2,26 @@
 
 from flmm.models.adapters import BottleneckAdapters, TokenRows
 from flmm.models.lmms import DialogueProcessor, HFLMM
+from flmm.models.lmms.added_words import tokenizer_with_words
 from flmm.models.lmms.image_processors import PadToSquareImageProcessor
 from flmm.utils.box_writers import BoardBoxes
 
 lmm_path = 'checkpoints/tiny_llava'
 lmm = dict(type=HFLMM, pretrained=lmm_path, dtype='float32')
-tokenizer = lmm_path
+# Words of relations that its tokenizer would spell byte by byte.
+words = ['Object1', 'object2', 'object1:', 'object2:']
+tokenizer = dict(type=tokenizer_with_words, tokenizer=lmm_path, words=words)
 mark_tokens = [
     *('<des>', '</des>', '<loc>', '</loc>', '<rel>', '</rel>'),
     *('<cls>', '</cls>', '<qes>', '</qes>', '<opt>', '</opt>'),
 ]
-# This language model has never read the words of relations, nor numbers but those of squares.
 token_rows = dict(
     type=TokenRows,
-    count=12,
+    count=len(words) + len(mark_tokens),
     vocab_size='append',
-    texts=['Object1 object2 object1: object2:', 'left of right of above below'],
+    # Squares have an order that this language model never needed, and it counts with words, not
+    # with numbers.
+    texts=['left of right of above below', 'A B C D E F G H I J K L 1 2 3 4 5 6 7 8 9 10 11 12'],
 )
 # Wider than the release's 8, as the network of 160 channels is narrow.
 adapters = dict(
@@ -37,7 +41,7 @@ dialogue_processor = dict(
     type=DialogueProcessor,
     tokenizer=tokenizer,
     image_processor=dict(type=PadToSquareImageProcessor, size=96, patch_size=8),
-    template='llava',
+    template='llava_apart',
     image_token='<image>',
     extra_tokens=mark_tokens,
 )

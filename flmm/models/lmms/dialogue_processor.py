@@ -74,6 +74,15 @@ DIALOGUE_TEMPLATES = {
         answer=' {answer}',
         ends=('eos',),
     ),
+    # Every request stands as the first does: for training with turns that do not see each other.
+    'llava_apart': DialogueTemplate(
+        start='USER: {image}\n',
+        start_without_image='USER: ',
+        first='{request} ASSISTANT:',
+        later='\n{request} ASSISTANT:',
+        answer=' {answer}',
+        ends=('eos',),
+    ),
 }
 
 

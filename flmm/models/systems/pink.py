@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from flmm.models.data_preprocessor import StructuresToDevice
 from flmm.models.lmms.batched_generation import write_batch
 from flmm.models.lmms.processor import build_tokenizer
+from flmm.models.lmms.turns_apart import turns_apart
 from flmm.registry import MODELS
 from flmm.structures import ConversationPrediction, GroundingSample, LMMInputs, SkippedSample
 from flmm.utils.errors import CheckpointError, FLMMError
@@ -40,6 +41,8 @@ class Pink(BaseModel):
         max_new_tokens: Most tokens of an answer.
         autocast: Compute the loss in bfloat16 while the weights stay as they are (faster on CPUs
             with AMX or AVX512-BF16); an LMM in half precision always does.
+        turns_apart: In training no turn sees another one (see :mod:`flmm.models.lmms.turns_apart`):
+            many questions about one picture at the price of reading it once.
         data_preprocessor: Config of what moves batches to the device.
 
     Raises:
@@ -58,6 +61,7 @@ class Pink(BaseModel):
         projector_from: str | None = None,
         max_new_tokens: int = 64,
         autocast: bool = False,
+        turns_apart: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or dict(type=StructuresToDevice))
@@ -65,6 +69,7 @@ class Pink(BaseModel):
         self.lmm.requires_grad_(False)
         self.tokenizer = build_tokenizer(tokenizer)
         self.max_new_tokens, self.autocast = max_new_tokens, autocast
+        self.turns_apart = turns_apart
         if projector_from is not None:
             load_projector(_find(self.lmm, projector), projector_from)
         if train_projector:
@@ -120,7 +125,8 @@ class Pink(BaseModel):
         unused = sum(p.float().sum() for p in self.parameters() if p.requires_grad) * 0.0
         if not inputs:
             return {'loss_lm': unused}
-        with self._precision(self.autocast):
+        apart = turns_apart(self.lmm.model, inputs) if self.turns_apart else nullcontext()
+        with self._precision(self.autocast), apart:
             losses = self.lmm(inputs)
         return {'loss_lm': losses['loss_lm'] + unused}
 

@@ -44,6 +44,15 @@ def test_exactly_the_answers_and_their_ends_are_supervised(make, template):
     assert (inputs.labels[inputs.labels >= 0] == inputs.input_ids[inputs.labels >= 0]).all()
 
 
+def test_with_turns_apart_every_request_stands_as_the_first_does(make):
+    processor = make('llava_apart', with_labels=True)
+    first, last = Turn('what is this', 'a cat'), Turn('where is it', 'here')
+    there = [processor(sample([first, last])), processor(sample([last]))]
+    end = [int(inputs.grids[0].positions.max()) + 1 for inputs in there]
+    alone = there[1].input_ids[end[1] :]
+    assert (there[0].input_ids[-len(alone) :] == alone).all()
+
+
 def test_the_image_stands_where_the_grid_says(make):
     inputs = make()(sample())
     (grid,) = inputs.grids

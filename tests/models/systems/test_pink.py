@@ -175,6 +175,25 @@ def test_a_loss_in_bfloat16_is_near_and_the_weights_stay_as_they_are(make_pink, 
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
 
 
+def test_turns_apart_are_learned_as_conversations_of_one_turn(make_pink, processor):
+    image = Image.new('RGB', (30, 20), 'red')
+    turns = [Turn('where is it', '[0.1,0.2]'), Turn('what is it', 'a red thing'), Turn('why', 'no')]
+    prepare = PrepareDialogue(processor(True))
+
+    def loss(model, *conversations):
+        samples = [GroundingSample('s', image=image, turns=list(one)) for one in conversations]
+        return model.loss(grounding_collate([prepare(s) for s in samples])['inputs'])['loss_lm']
+
+    model = make_pink(turns_apart=True).train()
+    together = loss(model, turns)
+    together.backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    # A single turn has nothing to hide; of several, later ones follow other tokens.
+    plain = make_pink().train()
+    torch.testing.assert_close(loss(model, turns[:1]), loss(plain, turns[:1]))
+    assert abs(together - loss(plain, turns)) > 1e-6
+
+
 def test_numbers_that_were_never_read_can_be_learned(make_pink, batch, tiny_llava):
     rows = dict(type=TokenRows, count=12, vocab_size='append', texts=['[0.123]'])
     model = make_pink(rows=False).train()
