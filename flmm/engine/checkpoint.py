@@ -3,7 +3,7 @@
 A training state is a dict with
 
 - `meta`: `format`, `epoch`, `iter`, `seed`, versions; `config` is the config's text, for people:
-  nothing ever executes it;
+  nothing ever executes it; `frozen_sample` is what `flmm.engine.frozen_sample` took;
 - `state_dict`: trainable parameters, and the buffers of the modules they live in;
 - `optimizer`, `param_schedulers`: as their `state_dict()` says;
 - `message_hub`: mmengine's log history, its buffers as pairs of tensors;
@@ -30,6 +30,7 @@ from flmm.utils.errors import CheckpointError
 
 from .atomic_write import write_atomically
 from .checksum import check_checksum, save_with_checksum
+from .frozen_sample import read_sample, warn_of_other_parts
 from .plain_state import FORMAT, check_state, to_plain
 from .safe_io import load_torch_file
 from .weights import load_weights
@@ -145,6 +146,8 @@ def load_trainable_state_dict(
 def load_trainable(model: nn.Module, path: str | os.PathLike) -> LoadReport:
     """Load a trained system: anything that `flmm.engine.weights.load_weights` reads.
 
+    A warning is logged where the file says that it was trained on other frozen weights.
+
     Args:
         model: The bare model.
         path: The file, or a DeepSpeed folder.
@@ -155,7 +158,9 @@ def load_trainable(model: nn.Module, path: str | os.PathLike) -> LoadReport:
     Raises:
         CheckpointError: It lacks a trainable parameter, a shape differs, or it cannot be read.
     """
-    return load_trainable_state_dict(model, load_weights(path), path)
+    report = load_trainable_state_dict(model, load_weights(path), path)
+    warn_of_other_parts(model, read_sample(path), path)
+    return report
 
 
 def save_training_state(state: dict[str, Any], path: str | os.PathLike) -> None:

@@ -13,12 +13,14 @@ import mmengine
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner.base_loop import BaseLoop
+from torch import nn
 
 from flmm.utils.errors import CheckpointError
 from flmm.version import __version__
 
 from .checkpoint import message_hub_from_plain, message_hub_to_plain
 from .dist import gather_plain, on_first
+from .frozen_sample import KEY, read_sample, sample_frozen, warn_of_other_parts
 from .latest import find_latest_training_state, read_meta
 from .random_state import random_state
 from .train_loops import ResumableLoop, resumable_loop_config
@@ -66,6 +68,11 @@ class ResumableRunner(ABC):
             self.resume(self._load_from or self._resume)
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
+
+    @property
+    @abstractmethod
+    def bare_model(self) -> nn.Module:
+        """The model without what distributes it."""
 
     @abstractmethod
     def accumulation_complete(self) -> bool:
@@ -135,6 +142,7 @@ class ResumableRunner(ABC):
         if revise_keys:
             raise ValueError('flmm does not rename keys; convert the checkpoint instead.')
         loaded = self.read_weights(filename, strict)
+        warn_of_other_parts(self.bare_model, read_sample(filename), filename)
         self._has_loaded = True
         return loaded
 
@@ -158,6 +166,7 @@ class ResumableRunner(ABC):
             UnsafeFileError: The file holds more than tensors and plain containers.
         """
         state = self.read_state(filename, resume_optimizer, resume_param_scheduler)
+        warn_of_other_parts(self.bare_model, state['meta'].get(KEY), filename)
         self.restore_run(state, filename)
         self._has_loaded = True
         self.logger.info(f'Resumed {filename}: epoch {self.epoch}, iteration {self.iter}.')
@@ -199,6 +208,7 @@ class ResumableRunner(ABC):
                 'flmm_version': __version__,
                 'mmengine_version': mmengine.__version__,
                 'config': self.cfg.pretty_text,
+                KEY: sample_frozen(self.bare_model),
             },
             'message_hub': message_hub_to_plain(self.message_hub.state_dict()),
             'random_states': random_states,

@@ -37,7 +37,10 @@ LEFT_OUT = _LeftOut
 
 
 def load_torch_file(
-    path: str | os.PathLike, map_location: Any = 'cpu', ignored: Sequence[str] = ()
+    path: str | os.PathLike,
+    map_location: Any = 'cpu',
+    ignored: Sequence[str] = (),
+    mmap: bool = False,
 ) -> Any:
     """Read a file of `torch.save` that holds only tensors and plain containers.
 
@@ -47,6 +50,7 @@ def load_torch_file(
         ignored: Full names of classes and functions whose objects may be in the file and are not
             wanted, for instance `mmengine.logging.history_buffer.HistoryBuffer`. They are not
             imported: each such object becomes an empty `LEFT_OUT`.
+        mmap: Read tensors from the disk when they are looked at, as in `torch.load`.
 
     Returns:
         What it holds.
@@ -58,17 +62,19 @@ def load_torch_file(
     """
     if os.path.isdir(path):
         raise CheckpointError(path, 'is a folder; expected a .pth file.')
-    content = _load_plain(path, map_location, ignored)
+    content = _load_plain(path, map_location, ignored, mmap)
     _check_views(path, content)
     return content
 
 
-def _load_plain(path: str | os.PathLike, map_location: Any, ignored: Sequence[str]) -> Any:
+def _load_plain(
+    path: str | os.PathLike, map_location: Any, ignored: Sequence[str], mmap: bool
+) -> Any:
     try:
         check_ordinary_file(path, MAX_WEIGHT_BYTES)
         check_torch_archive(path)
         with torch.serialization.safe_globals([(_LeftOut, name) for name in ignored]):
-            return torch.load(path, map_location=map_location, weights_only=True)
+            return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     except InputFileError:
         raise
     except FileNotFoundError as error:

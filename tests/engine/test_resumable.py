@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
+from torch import nn
 
 from flmm.engine.checkpoint import message_hub_to_plain, save_training_state
 from flmm.engine.plain_state import to_plain
@@ -40,6 +41,8 @@ class Place(ResumableLoop):
 class Run(ResumableRunner, Base):
     """A run whose model is of no interest."""
 
+    bare_model = nn.Module()
+
     def __init__(self, work_dir='.', load_from=None, resume=False, seed=7, rank=0, **randomness):
         self.work_dir, self._load_from, self._resume = str(work_dir), load_from, resume
         self.seed, self.rank, self._randomness_cfg = seed, rank, randomness
@@ -73,7 +76,11 @@ def save(path, seed=7):
 
 
 @pytest.mark.parametrize(
-    'method', ['accumulation_complete', 'accumulation', 'write_state', 'read_weights', 'read_state']
+    'method',
+    [
+        *('bare_model', 'accumulation_complete', 'accumulation'),
+        *('write_state', 'read_weights', 'read_state'),
+    ],
 )
 def test_a_runner_has_to_say_how_its_own_state_is_kept(method):
     own = {name: value for name, value in vars(Run).items() if name != method}

@@ -34,6 +34,9 @@ def test_a_checkpoint_holds_what_was_trained_and_no_more(trained, tmp_path):
     names = {name.partition('.')[0] for name in state['state_dict']}
     assert names == {'head'}
     assert {'optimizer', 'param_schedulers', 'random_states', 'progress'} <= state.keys()
+    # Of the rest a few numbers, by which another base is noticed.
+    frozen = {name for name, p in trained.model.named_parameters() if not p.requires_grad}
+    assert state['meta']['frozen_sample'].keys() == frozen != set()
     trained.save_checkpoint(str(tmp_path), 'bare.pth', save_optimizer=False, by_epoch=False)
     assert 'optimizer' not in load_training_state(tmp_path / 'bare.pth')
 
