@@ -11,6 +11,7 @@ from flmm.utils.errors import AnnotationError
 from flmm.utils.safe_io import load_json
 
 from .coco_detection import group_by_image
+from .genome_regions import read_region_descriptions
 from .instruction import Chooser
 from .refcoco import RefCOCODataset
 from .region_conversations import RegionDataset, RegionTalk, plain, usable_regions, with_overview
@@ -45,6 +46,8 @@ class RegionCaptionDataset(RegionDataset):
         max_regions: Most regions of a conversation.
         min_words: Shorter captions are dropped (3 officially for RefCOCO and RefCOCO+).
         min_share: Least side of a box as a share of the image's (2 pixels of 224 officially).
+        sizes_file: Of the layout ``visual_genome``: ``image_data.json``. Without it nobody knows
+            how large an image is, so ``min_share`` is not asked of its boxes.
         strip_prefix: Taken off the file names (``COCO_train2014_`` where all of COCO's images lie
             in one folder under their bare numbers).
         seed: Of the random choices.
@@ -68,6 +71,7 @@ class RegionCaptionDataset(RegionDataset):
         max_regions: int = 15,
         min_words: int = 1,
         min_share: float = 2 / 224,
+        sizes_file: str | None = None,
         strip_prefix: str = '',
         seed: int = 0,
         name: str = 'region_captions',
@@ -77,7 +81,7 @@ class RegionCaptionDataset(RegionDataset):
         if ask not in ('all', 'one'):
             raise ValueError(f"ask must be 'all' or 'one', got {ask!r}.")
         self.ask, self.company, self.repeat_company = ask, company, repeat_company
-        self.strip_prefix = strip_prefix
+        self.strip_prefix, self.sizes_file = strip_prefix, sizes_file
         self.max_regions, self.min_words, self.min_share = max_regions, min_words, min_share
         records = self.load(ann_file, layout)
         if ask == 'one':
@@ -100,6 +104,8 @@ class RegionCaptionDataset(RegionDataset):
 
     def load(self, ann_file: str, layout: str) -> list[dict[str, Any]]:
         """Images with their captioned annotations."""
+        if layout == 'visual_genome':
+            return read_region_descriptions(ann_file, self.sizes_file)
         return _read(ann_file, layout)
 
     def draw(self, record: Any, chooser: Chooser) -> RegionTalk | None:
@@ -149,36 +155,11 @@ class RegionCaptionDataset(RegionDataset):
 
 
 def _read(path: str, layout: str) -> list[dict[str, Any]]:
-    content = load_json(path)
-    if layout != 'visual_genome':
-        records = group_by_image(path, content)
-        for record in records if layout == 'images' else ():
-            for annotation in record['annotations']:
-                annotation.setdefault('caption', record.get('caption'))
-        return records
-    try:
-        # Without the size of the image (it is in image_data.json) every box is taken as it is.
-        return [
-            {
-                'file_name': f'{entry.get("id", entry["regions"][0]["image_id"])}.jpg',
-                'width': entry.get('width', 10**6),
-                'height': entry.get('height', 10**6),
-                'annotations': [
-                    {
-                        'id': region['region_id'],
-                        'bbox': [region[key] for key in ('x', 'y', 'width', 'height')],
-                        'caption': region['phrase'],
-                    }
-                    for region in entry['regions']
-                ],
-            }
-            for entry in content
-            if entry['regions']
-        ]
-    except (KeyError, TypeError, IndexError) as error:
-        raise AnnotationError(
-            path, f'no region_descriptions of Visual Genome: {type(error).__name__} {error}.'
-        ) from error
+    records = group_by_image(path, load_json(path))
+    for record in records if layout == 'images' else ():
+        for annotation in record['annotations']:
+            annotation.setdefault('caption', record.get('caption'))
+    return records
 
 
 @DATASETS.register_module()

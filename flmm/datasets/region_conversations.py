@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from abc import abstractmethod
@@ -191,20 +192,27 @@ def with_overview(overview: str, turns: Sequence[Turn]) -> list[Turn]:
 
 
 def usable_regions(
-    annotations: Sequence[dict[str, Any]], width: float, height: float, min_share: float
+    annotations: Sequence[dict[str, Any]],
+    width: float | None,
+    height: float | None,
+    min_share: float,
 ) -> tuple[list[tuple[dict[str, Any], tuple[float, float, float, float]]], list[tuple[str, str]]]:
     """COCO annotations that are single objects of some size within the image.
 
     Args:
         annotations: With ``bbox`` (x, y, width, height), ``iscrowd``, ``id``.
-        width: Of the image.
-        height: Of the image.
-        min_share: Least width and height of a box, as a share of the image's.
+        width: Of the image; None where the file does not say.
+        height: Of the image; None where the file does not say.
+        min_share: Least width and height of a box, as a share of the image's where that is known.
 
     Returns:
         ``(annotation, box_xyxy)`` of those, and ``(which, why)`` of the others.
     """
     kept, dropped = [], []
+    right, bottom = width or math.inf, height or math.inf
+    # A box that is no pixel wide is refused when the image is there; it would take the whole
+    # sample with it.
+    least = (min_share * width if width else 1.0, min_share * height if height else 1.0)
     for annotation in annotations:
         name = f'annotation {annotation.get("id")}'
         if annotation.get('iscrowd') or annotation.get('ignore'):
@@ -214,9 +222,9 @@ def usable_regions(
         if not isinstance(box, (list, tuple)) or len(box) != 4:
             raise ValueError(f'{name} has no bbox of four numbers')
         x, y, w, h = map(float, box)
-        x1, y1 = min(x + w, width), min(y + h, height)
+        x1, y1 = min(x + w, right), min(y + h, bottom)
         inside = (x1 - max(x, 0.0), y1 - max(y, 0.0))
-        if not (inside[0] >= min_share * width and inside[1] >= min_share * height):
+        if not (inside[0] >= least[0] and inside[1] >= least[1]):
             dropped.append((name, 'too_small'))
             continue
         kept.append((annotation, (max(x, 0.0), max(y, 0.0), x1, y1)))

@@ -49,13 +49,26 @@ def test_the_caption_of_an_image_is_that_of_its_box(tmp_path):
 
 
 def test_visual_genome_s_own_file(tmp_path):
+    # As in the real file, which gives no size of the image.
     region = {'region_id': 4, 'image_id': 9, 'x': 1, 'y': 2, 'width': 30, 'height': 40}
     content = [{'id': 9, 'regions': [{**region, 'phrase': 'a red hat'}]}, {'id': 1, 'regions': []}]
-    dataset = build(tmp_path, content, layout='visual_genome', min_share=0)
+    dataset = build(tmp_path, content, layout='visual_genome')
     assert len(dataset) == 1
     sample = dataset[0]
     assert sample.image_path.endswith('/9.jpg')
     assert (sample.regions[0].box_xyxy, sample.turns[0].answer) == ((1, 2, 31, 42), 'a red hat')
+
+
+def test_shares_of_visual_genome_s_boxes_need_the_sizes_of_its_images(tmp_path):
+    region = {'region_id': 4, 'image_id': 9, 'x': 1, 'y': 2, 'width': 30, 'height': 40}
+    content = [{'id': 9, 'regions': [{**region, 'phrase': 'a red hat'}]}]
+    sizes = write_json(tmp_path / 's.json', [{'image_id': 9, 'width': 20, 'height': 5000}])
+    options = dict(layout='visual_genome', sizes_file=sizes)
+    # 40 of 5000 pixels are less than 2 of 224.
+    assert isinstance(build(tmp_path, content, **options)[0], SkippedSample)
+    assert build(tmp_path, content, min_share=0.005, **options)[0].regions[0].box_xyxy == (
+        1, 2, 20, 42
+    )  # fmt: skip
 
 
 def test_to_evaluate_each_region_is_a_sample_of_its_own(tmp_path):

@@ -65,3 +65,10 @@ def test_boxes_are_clipped_and_what_is_left_out_is_named():
     assert dropped == [('annotation 2', 'crowd'), ('annotation 3', 'too_small')]
     with pytest.raises(ValueError, match='four numbers'):
         usable_regions([{'id': 4, 'bbox': [1, 2]}], 100, 80, 0.01)
+
+
+def test_without_the_image_s_size_only_what_is_no_pixel_is_too_small():
+    annotations = [{'id': 1, 'bbox': [-5, 3, 8, 1]}, {'id': 2, 'bbox': [0, 0, 9, 0.5]}]
+    kept, dropped = usable_regions(annotations, None, None, min_share=0.5)
+    assert [box for _, box in kept] == [(0, 3, 3, 4)]
+    assert dropped == [('annotation 2', 'too_small')]
