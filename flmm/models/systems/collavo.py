@@ -142,12 +142,17 @@ class CoLLaVO(BaseModel):
         raise ValueError(f"CoLLaVO has the modes 'loss' and 'predict', got {mode!r}.")
 
     def loss(self, inputs: Sequence[LMMInputs]) -> dict[str, Tensor]:
-        """Language loss of the answers."""
+        """Language loss of the answers.
+
+        Every rank takes part in every gradient: a batch without image, or an empty one, adds
+        zero times the parameters it does not use.
+        """
+        unused = sum(p.float().sum() for p in self.parameters() if p.requires_grad) * 0.0
         if not inputs:
-            params = [p for p in self.parameters() if p.requires_grad]
-            return {'loss_lm': sum(p.float().sum() for p in params) * 0.0}
+            return {'loss_lm': unused}
         with self.adapters.active(self.image_tokens(inputs)):
-            return self.lmm(self._read(inputs))
+            losses = self.lmm(self._read(inputs))
+        return {'loss_lm': losses['loss_lm'] + unused}
 
     @torch.no_grad()
     def predict(

@@ -206,3 +206,28 @@ def test_step_2_starts_from_what_step_1_learned(build, prepare, tmp_path):
     assert torch.equal(second.get_parameter(key), state[key])
     with pytest.raises(CheckpointError, match='none of the weights'):
         build(crayon=False, weights_from=str(path)).init_weights()
+
+
+@pytest.fixture
+def released(tmp_path, tiny_tokenizer, tiny_collavo_config):
+    """A tiny released CoLLaVO whose own LoRAs and prompt encoder train."""
+    from flmm.models.lmms.collavo import CoLLaVOForConditionalGeneration
+
+    text = dict(vocab_size=len(tiny_tokenizer), extra_embeddings=0)
+    image_token = tiny_tokenizer.convert_tokens_to_ids('<image>')
+    config = tiny_collavo_config(text, image_size=32, image_token_id=image_token)
+    CoLLaVOForConditionalGeneration(config).save_pretrained(tmp_path)
+    lmm = dict(type=HFLMM, pretrained=str(tmp_path), dtype='float32')
+    return CoLLaVO(lmm, tiny_tokenizer, adapters=dict(type='ReleasedLoRA'))
+
+
+def test_a_batch_of_texts_alone_has_a_gradient_of_zero_everywhere(build, tiny_processor, released):
+    text = tiny_processor(GroundingSample('t', prompt='say hello', pieces=[TextPiece('hello')]))
+    assert not text.grids
+    for system in (released, noisy(build())):
+        system.train()
+        loss = system.loss([text])['loss_lm']
+        assert float(loss) > 0
+        loss.backward()
+        trained = [p for p in system.parameters() if p.requires_grad]
+        assert all(p.grad is not None and not p.grad.any() for p in trained)
