@@ -67,7 +67,9 @@ def weight_hashes(model_cfg: Any, checkpoint: str | os.PathLike | None) -> dict[
     for folder in paths:
         # Only folders named in the config; '.' or '/' would mean the whole disk.
         if folder.is_dir() and folder.resolve() not in (Path.cwd(), Path('/')):
-            files |= {path for path in folder.glob('*') if path.suffix in _WEIGHTS}
+            inside = {path for path in folder.glob('*') if path.suffix in _WEIGHTS}
+            # In the work dir of a DeepSpeed run a .pth is a folder.
+            files |= {path for path in inside if path.is_file()}
             # DeepSpeed writes its weights one folder down and names that one in 'latest'.
             if (pointer := folder / 'latest').is_file():
                 tag = Path(pointer.read_text(encoding='utf-8', errors='replace').strip()).name

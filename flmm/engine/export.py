@@ -24,7 +24,7 @@ from flmm.version import __version__
 
 from .atomic_write import publish_folder, remove_whole, temporary_folder
 from .checksum import file_sha256
-from .weights import load_weights
+from .weights import EXPORTED, load_weights
 
 # Files of a base model that decide what it computes.
 _WEIGHT_FILES = ('*.safetensors', '*.bin', '*.pth', '*.pt', 'config.json')
@@ -34,7 +34,7 @@ _EPILOG = """examples:
   python tools/export.py CONFIG work_dirs/zero3/iter_500.pth exports/mine --dtype bfloat16
 
 The checkpoint may come from any strategy, a single process, DDP or ZeRO-1/2/3: the same weights
-give the same folder. Use it wherever a checkpoint is asked for: exports/mine/model.safetensors.
+give the same folder. Use it wherever a checkpoint is asked for: exports/mine.
 """
 
 
@@ -74,7 +74,7 @@ def export_weights(
     temporary = temporary_folder(folder)
     remove_whole(temporary)
     temporary.mkdir(parents=True)
-    save_file(tensors, temporary / 'model.safetensors', metadata={'format': 'pt'})
+    save_file(tensors, temporary / EXPORTED, metadata={'format': 'pt'})
     text = json.dumps(content, indent=2, sort_keys=True) + '\n'
     (temporary / 'config.json').write_text(text, encoding='utf-8')
     (temporary / 'README.md').write_text(model_card(content, tensors), encoding='utf-8')
@@ -171,8 +171,8 @@ def model_card(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str
         '|---|---|---|',
         *(f'| `{b["used_as"]}` | {b["name"]} | {b["sha256"] or "not at hand"} |' for b in bases),
         '',
-        'Use `model.safetensors` wherever flmm asks for a checkpoint, with the config of the',
-        'experiment; `config.json` has its model.',
+        'Use this folder, or its `model.safetensors`, wherever flmm asks for a checkpoint, with',
+        'the config of the experiment; `config.json` has its model.',
         '',
     ]
     return '\n'.join(lines)

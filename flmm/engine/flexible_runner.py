@@ -27,6 +27,11 @@ class FLMMFlexibleRunner(ResumableRunner, FlexibleRunner):
         """The model without DeepSpeed's engine."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
+    def build_bare_model(self) -> nn.Module:
+        """The model before the strategy wraps it; mmengine would build it as late as that."""
+        self.model = self.strategy.build_model(self.model)
+        return self.bare_model
+
     def build_strategy(self, strategy: Any = None, **kwargs: Any) -> Any:
         """Build flmm's strategy from the config of xtuner's or mmengine's.
 

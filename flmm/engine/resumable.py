@@ -23,6 +23,7 @@ from .dist import gather_plain, on_first
 from .frozen_sample import KEY, read_sample, sample_frozen, warn_of_other_parts
 from .latest import find_latest_training_state, read_meta
 from .random_state import random_state
+from .start_weights import hand_over_weights
 from .train_loops import ResumableLoop, resumable_loop_config
 
 
@@ -54,17 +55,31 @@ class ResumableRunner(ABC):
             resumable_loop_config(loop) if isinstance(loop, dict) else loop
         )
 
-    def load_or_resume(self) -> None:
-        """Load or resume what the config says, once; `resume` alone takes the newest whole one."""
-        if self._has_loaded:
-            return
+    def train(self) -> nn.Module:
+        """Train; a system that starts from another training gets its weights first.
+
+        Not where a checkpoint is resumed or loaded: that has all that trains, and the other
+        training may be gone.
+        """
+        self._settle_resume()
+        if not (self._resume or self._load_from or self._has_loaded):
+            hand_over_weights(self.build_bare_model())
+        return super().train()
+
+    def _settle_resume(self) -> None:
+        """Put the newest whole checkpoint, or none, in the place of `resume=True`."""
         if self._resume is True and self._load_from is None:
             latest = on_first(lambda: find_latest_training_state(self.work_dir))
             if latest is None:
                 self.logger.info(f'No checkpoint to resume in {self.work_dir}: starting anew.')
-            else:
-                self.resume(str(latest))
-        elif self._resume:
+            self._resume = False if latest is None else str(latest)
+
+    def load_or_resume(self) -> None:
+        """Load or resume what the config says, once; `resume` alone takes the newest whole one."""
+        if self._has_loaded:
+            return
+        self._settle_resume()
+        if self._resume:
             self.resume(self._load_from or self._resume)
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
@@ -73,6 +88,10 @@ class ResumableRunner(ABC):
     @abstractmethod
     def bare_model(self) -> nn.Module:
         """The model without what distributes it."""
+
+    def build_bare_model(self) -> nn.Module:
+        """The model without what distributes it, built now where that was still to come."""
+        return self.bare_model
 
     @abstractmethod
     def accumulation_complete(self) -> bool:

@@ -16,6 +16,9 @@ from flmm.utils.tensor_io import load_safetensors_file, load_torch_file
 from .deepspeed_files import RUN_OBJECTS, load_deepspeed_folder
 from .sharded_checkpoint import is_sharded_state, load_sharded_weights
 
+#: File of the weights in an export (`flmm.engine.export`).
+EXPORTED = 'model.safetensors'
+
 # Where files keep the weights: mmengine, DeepSpeed.
 _INNER = ('state_dict', 'module')
 
@@ -25,8 +28,8 @@ def load_weights(path: str | os.PathLike) -> dict[str, Tensor]:
 
     Args:
         path: What flmm's training saved, a checkpoint of F-LMM's or Pink's
-            release, a DeepSpeed folder, a
-            `.safetensors` file, or a bare state dict.
+            release, a DeepSpeed folder, an export (its folder, or a
+            `.safetensors` file), or a bare state dict.
 
     Returns:
         By name; official names are translated.
@@ -41,6 +44,11 @@ def load_weights(path: str | os.PathLike) -> dict[str, Tensor]:
     return from_official_f_lmm(state_dict) if is_official_f_lmm(state_dict) else state_dict
 
 
+def is_export(path: str | os.PathLike) -> bool:
+    """Whether a path is a folder that `flmm.engine.export` wrote."""
+    return (Path(path) / EXPORTED).is_file()
+
+
 def load_state_dict_file(path: str | os.PathLike) -> dict[str, Tensor]:
     """Read weights under the names they have in a file or folder; see `load_weights`.
 
@@ -52,6 +60,8 @@ def load_state_dict_file(path: str | os.PathLike) -> dict[str, Tensor]:
     """
     if is_sharded_state(path):
         content = load_sharded_weights(path)
+    elif is_export(path):
+        content = load_safetensors_file(Path(path) / EXPORTED)
     elif os.path.isdir(path):
         content = load_deepspeed_folder(path)
     elif Path(path).suffix == '.safetensors':

@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Mapping
+from typing import Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 from flmm.utils.errors import CheckpointError
-from flmm.utils.tensor_io import load_torch_file
 
 
-def load_some(model: nn.Module, path: str, wanted: Collection[str]) -> list[str]:
-    """Fill those weights of a model that a training state has; the others keep their values.
+@runtime_checkable
+class TakesWeights(Protocol):
+    """A system whose training may start from weights of another one.
+
+    Models read no checkpoints: the engine does (:mod:`flmm.engine.start_weights`), when a training
+    begins that nothing is resumed or loaded for, and hands over what it has read.
+
+    Attributes:
+        starts_from: File or folder of weights, or a work dir; None starts without.
+    """
+
+    starts_from: str | None
+
+    def take_weights(self, weights: Mapping[str, Tensor], path: str) -> list[str]:
+        """Fill what is there of the parts that this training starts with.
+
+        Args:
+            weights: By name, as the earlier training knew them.
+            path: Where they were read, for errors.
+
+        Returns:
+            Names of what was filled.
+
+        Raises:
+            CheckpointError: They are not what this system needs.
+        """
+
+
+def load_some(
+    model: nn.Module, weights: Mapping[str, Tensor], path: str, wanted: Collection[str]
+) -> list[str]:
+    """Fill those weights of a model that are there; the others keep their values.
 
     Args:
         model: The model.
-        path: Training state, or a work dir whose ``last_checkpoint`` names one.
+        weights: By name.
+        path: Where they were read, for errors.
         wanted: Names of the parameters that are going to train; some of them must be there.
 
     Returns:
         Names of what was filled.
 
     Raises:
-        CheckpointError: It has none of the wanted ones, or a weight has another shape.
+        CheckpointError: None of the wanted ones is there, or a weight has another shape.
     """
-    content = load_torch_file(_latest(path))
-    weights = content.get('state_dict', content)
     own = model.state_dict()
     found = {name: tensor for name, tensor in weights.items() if name in own}
     if not found.keys() & set(wanted):
@@ -48,12 +76,3 @@ def load_some(model: nn.Module, path: str, wanted: Collection[str]) -> list[str]
             )
     model.load_state_dict(found, strict=False)
     return sorted(found)
-
-
-def _latest(path: str) -> str:
-    """The file itself, or what the ``last_checkpoint`` of a work dir names."""
-    pointer = Path(path) / 'last_checkpoint'
-    if not pointer.is_file():
-        return path
-    # Where a work dir was moved, the pointer's folder is the old one.
-    return str(pointer.parent / Path(pointer.read_text(encoding='utf-8').strip()).name)

@@ -68,6 +68,15 @@ def test_weights_that_deepspeed_wrote_one_folder_down_are_hashed(tmp_path):
     assert list(found) == [str(tmp_path / 'global_step2/mp_rank_00_model_states.pt')]
 
 
+def test_a_work_dir_with_folders_for_checkpoints_is_passed_over(tmp_path):
+    # A stage that starts from another one names its work dir; DeepSpeed's checkpoints are folders.
+    (tmp_path / 'iter_3.pth').mkdir()
+    (tmp_path / 'iter_3.pth' / 'rank_00000.pth').write_bytes(b'x')
+    (tmp_path / 'whole.pth').write_bytes(b'x')
+    found = weight_hashes(dict(starts_from=str(tmp_path)), None)
+    assert list(found) == [str(tmp_path / 'whole.pth')]
+
+
 def test_the_hash_of_a_config_does_not_depend_on_the_order_of_its_keys():
     assert text_hash({'a': 1, 'type': dict}) == text_hash({'type': dict, 'a': 1})
     assert text_hash({'a': 1}) != text_hash({'a': 2})

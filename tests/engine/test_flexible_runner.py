@@ -103,3 +103,10 @@ def test_the_bare_model_is_inside_of_an_engine(build):
     wrapper.module = model
     runner.model = wrapper
     assert runner.bare_model is model
+
+
+def test_the_model_is_there_before_the_strategy_wraps_it(build):
+    runner = build(XTUNERS)
+    assert isinstance(runner.model, dict)
+    model = runner.build_bare_model()
+    assert isinstance(model, nn.Module) and runner.build_bare_model() is runner.model is model

@@ -26,6 +26,10 @@ class Base:
     def build_train_loop(self, loop):
         return loop
 
+    def train(self):
+        self.load_or_resume()
+        return self.bare_model
+
 
 class Place(ResumableLoop):
     """A loop that only notes where it is to go on."""
@@ -127,6 +131,21 @@ def test_what_the_config_names_is_loaded_or_resumed_once(tmp_path):
     assert calls(resume=True) == []
     save(tmp_path / 'iter_3.pth')
     assert calls(resume=True) == [('state', str(tmp_path / 'iter_3.pth'), True, True)]
+
+
+def test_the_start_of_a_training_is_read_where_nothing_else_is(tmp_path, monkeypatch):
+    def handed(**options):
+        calls = []
+        monkeypatch.setattr('flmm.engine.resumable.hand_over_weights', calls.append)
+        run = Run(tmp_path, **options)
+        assert run.train() is Run.bare_model
+        return calls
+
+    assert handed() == handed(resume=True) == [Run.bare_model]
+    # These have all that trains; the other training may be gone.
+    assert handed(load_from='a.pth') == handed(resume='a.pth') == []
+    save(tmp_path / 'iter_3.pth')
+    assert handed(resume=True) == []
 
 
 def test_a_resumed_run_goes_on_at_its_place_with_the_state_of_its_own_process(monkeypatch):

@@ -31,6 +31,10 @@ def test_weights_come_from_every_kind_of_file(tmp_path):
         assert load_state_dict_file(tmp_path / name)['w'].tolist() == [1, 1]
     save_file(weights, tmp_path / 'w.safetensors')
     assert load_state_dict_file(tmp_path / 'w.safetensors')['w'].tolist() == [1, 1]
+    export = tmp_path / 'export'
+    export.mkdir()
+    save_file(weights, export / 'model.safetensors')
+    assert load_state_dict_file(export)['w'].tolist() == [1, 1]
     folder = tmp_path / 'iter_3.pth'
     folder.mkdir()
     torch.save({'module': weights}, folder / 'mp_rank_00_model_states.pt')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,8 +45,9 @@ class CoLLaVO(BaseModel):
         adapters: Config of the dual LoRA.
         train_crayon: Train the prompt encoder and the crayon LoRA.
         train_image_lora: Train the image LoRA.
-        weights_from: Training state, or a work dir with one, from which this training starts
-            (step 2 from step 1); read when training begins, not to evaluate.
+        weights_from: Weights from which this training starts (step 2 from step 1): anything that
+            :mod:`flmm.engine.start_weights` reads, such as a work dir; read when training begins,
+            not to evaluate.
         gradient_checkpointing: Recompute the LLM's layers in the backward to save memory.
         max_new_tokens: Most tokens of an answer.
         stop: Marks before which an answer is cut.
@@ -91,7 +92,7 @@ class CoLLaVO(BaseModel):
                 options['context_fn'] = self.adapters.while_recomputing
             self.lmm.model.gradient_checkpointing_enable(options)
             self._recomputed = list(language_part(self.lmm.model))
-        self.weights_from = weights_from
+        self.starts_from = weights_from
         self.tokenizer = build_tokenizer(tokenizer)
         self.max_new_tokens, self.stop = max_new_tokens, tuple(stop)
         self.train(self.training)
@@ -107,14 +108,23 @@ class CoLLaVO(BaseModel):
         return self
 
     def init_weights(self) -> None:
-        """Take the weights of ``weights_from``; the runner calls it before training.
+        """Nothing: each part is ready when it is built, and packed 4-bit weights have no mean."""
+
+    def take_weights(self, weights: Mapping[str, Tensor], path: str) -> list[str]:
+        """Take what the step before has learned; the engine calls it before training.
+
+        Args:
+            weights: What ``weights_from`` holds.
+            path: Where it was read, for errors.
+
+        Returns:
+            Names of what was taken.
 
         Raises:
-            CheckpointError: It holds none of them, or they have other sizes.
+            CheckpointError: None of them trains here, or they have other sizes.
         """
-        if self.weights_from is not None:
-            trains = {name for name, p in self.named_parameters() if p.requires_grad}
-            load_some(self, self.weights_from, trains)
+        trains = {name for name, p in self.named_parameters() if p.requires_grad}
+        return load_some(self, weights, path, trains)
 
     def forward(
         self,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -25,7 +24,6 @@ from flmm.structures import (
     Turn,
 )
 from flmm.utils.errors import CheckpointError
-from flmm.utils.tensor_io import load_torch_file
 
 #: What of the LMM a stage trains.
 TRAINS = ('regions', 'projector', 'language', 'vision')
@@ -49,8 +47,9 @@ class GPT4RoI(BaseModel):
         processor: Config of the processor, for what it knows of replies; None gives replies as
             they are decoded.
         max_new_tokens: Longest answer.
-        regions_from: Training state, or a work dir with one, whose region extractor this training
-            starts from (stage 2 from stage 1); read when training begins, not to evaluate.
+        regions_from: Weights with the region extractor that this training starts from (stage 2
+            from stage 1): anything that :mod:`flmm.engine.start_weights` reads, such as a work dir;
+            read when training begins, not to evaluate.
         region_vectors: ``'own'``; or ``'mean'``, every region's vector replaced by the mean that
             training kept of all: the control of an experiment.
         echo: Weight of :func:`echo_loss`, which draws each region's vector to the mean of the
@@ -87,7 +86,7 @@ class GPT4RoI(BaseModel):
             raise ValueError(f'trains must be some of {TRAINS}, got {sorted(unknown)} as well.')
         if region_vectors not in ('own', 'mean'):
             raise ValueError(f"region_vectors must be 'own' or 'mean', got {region_vectors!r}.")
-        self.levels, self.view, self.regions_from = tuple(levels), view, regions_from
+        self.levels, self.view, self.starts_from = tuple(levels), view, regions_from
         self.max_new_tokens, self.region_vectors = max_new_tokens, region_vectors
         self.autocast, self.echo = autocast, echo
         self.lmm = MODELS.build(lmm)
@@ -107,15 +106,21 @@ class GPT4RoI(BaseModel):
         self.register_buffer('mean_region', torch.zeros(self.lmm.hidden_size))
 
     def init_weights(self) -> None:
-        """Take the region extractor of ``regions_from``; the runner calls it before training.
+        """Nothing: each part is ready when it is built."""
+
+    def take_weights(self, weights: Mapping[str, Tensor], path: str) -> list[str]:
+        """Take the region extractor of an earlier stage; the engine calls it before training.
+
+        Args:
+            weights: What ``regions_from`` holds.
+            path: Where it was read, for errors.
+
+        Returns:
+            Names of what was taken.
 
         Raises:
-            CheckpointError: The file lacks the extractor, or one of other sizes.
+            CheckpointError: The extractor is not there, or has other sizes.
         """
-        if self.regions_from is None:
-            return
-        content = load_torch_file(_latest(self.regions_from))
-        weights = content.get('state_dict', content)
         own = {
             name: value
             for name, value in weights.items()
@@ -126,12 +131,13 @@ class GPT4RoI(BaseModel):
         bad = sorted(n for n in expected if n not in own or own[n].shape != wanted[n])
         if bad:
             raise CheckpointError(
-                self.regions_from,
+                path,
                 f'lacks {len(bad)} weights of the region extractor, or has other sizes: {bad[:3]}.',
                 key='state_dict',
                 fix='It should be the last checkpoint of stage 1 of the same config.',
             )
         self.load_state_dict(own, strict=False)
+        return sorted(own)
 
     def forward(
         self,
@@ -301,15 +307,6 @@ def echo_loss(vectors: Tensor, seen: Tensor) -> Tensor:
     seen = seen - seen.mean(0)
     vectors = vectors.float() - vectors.float().mean(0)
     return (vectors - seen).square().sum() / seen.square().sum().clamp_min(1e-6)
-
-
-def _latest(path: str) -> str:
-    """The file itself, or what the ``last_checkpoint`` of a work dir names."""
-    pointer = Path(path) / 'last_checkpoint'
-    if not pointer.is_file():
-        return path
-    # Where a work dir was moved, the pointer's folder is the old one.
-    return str(pointer.parent / Path(pointer.read_text(encoding='utf-8').strip()).name)
 
 
 def _open_turns(sample: GroundingSample) -> list[Turn]:

@@ -17,7 +17,6 @@ from flmm.models.lmms.turns_apart import turns_apart
 from flmm.registry import MODELS
 from flmm.structures import ConversationPrediction, GroundingSample, LMMInputs, SkippedSample
 from flmm.utils.errors import CheckpointError, FLMMError
-from flmm.utils.tensor_io import load_safetensors_file, load_torch_file
 
 
 @MODELS.register_module()
@@ -36,8 +35,9 @@ class Pink(BaseModel):
         token_rows: Config of ``TokenRows`` for mark tokens; None where there are none.
         train_projector: Whether what stands between tower and language model trains.
         projector: Last part of its name in the LMM.
-        projector_from: File with the projector of an earlier stage (what flmm's training or the
-            release saved); None starts with a new one.
+        projector_from: Weights with the projector of an earlier stage: anything that
+            :mod:`flmm.engine.start_weights` reads, such as a work dir, or what a release saved;
+            read when training begins, not to evaluate. None starts with a new one.
         max_new_tokens: Most tokens of an answer.
         autocast: Compute the loss in bfloat16 while the weights stay as they are (faster on CPUs
             with AMX or AVX512-BF16); an LMM in half precision always does.
@@ -47,7 +47,7 @@ class Pink(BaseModel):
 
     Raises:
         FLMMError: The LMM has no part called ``projector``.
-        CheckpointError: ``projector_from`` does not hold it.
+        ValueError: A projector is given that would not be saved, as it does not train.
     """
 
     def __init__(
@@ -70,8 +70,12 @@ class Pink(BaseModel):
         self.tokenizer = build_tokenizer(tokenizer)
         self.max_new_tokens, self.autocast = max_new_tokens, autocast
         self.turns_apart = turns_apart
-        if projector_from is not None:
-            load_projector(_find(self.lmm, projector), projector_from)
+        if projector_from is not None and not train_projector:
+            raise ValueError(
+                'projector_from is the start of a projector that trains. One that stays as it is '
+                'belongs into the folder of the LMM: checkpoints do not hold it.'
+            )
+        self.projector, self.starts_from = projector, projector_from
         if train_projector:
             # In float32 whatever the frozen rest is: its updates are small.
             _find(self.lmm, projector).float().requires_grad_(True)
@@ -83,6 +87,21 @@ class Pink(BaseModel):
         for name, config in (adapters or {}).items():
             self.adapters[name] = MODELS.build(config)
             self.adapters[name].attach(self.lmm.model)
+
+    def take_weights(self, weights: Mapping[str, Tensor], path: str) -> list[str]:
+        """Take the projector of an earlier stage; the engine calls it before training.
+
+        Args:
+            weights: What ``projector_from`` holds.
+            path: Where it was read, for errors.
+
+        Returns:
+            Names of what was taken, in the projector.
+
+        Raises:
+            CheckpointError: The projector is not there, or has another shape.
+        """
+        return load_projector(_find(self.lmm, self.projector), weights, path)
 
     def train(self, mode: bool = True) -> Pink:
         """Switch the adapters' dropout; the frozen LMM stays in eval mode."""
@@ -173,23 +192,23 @@ def _find(model: nn.Module, name: str) -> nn.Module:
     )
 
 
-def load_projector(projector: nn.Module, path: str) -> None:
-    """Fill a projector from a file that may hold much else.
+def load_projector(projector: nn.Module, weights: Mapping[str, Tensor], path: str) -> list[str]:
+    """Fill a projector from weights that may hold much else.
 
     Args:
         projector: What stands between vision tower and language model.
-        path: What flmm's training saved, or a file with ``mm_projector.*`` as LLaVA's and Pink's
-            releases have.
+        weights: What flmm's training saved, or ``mm_projector.*`` as LLaVA's and Pink's releases
+            have.
+        path: Where they were read, for errors.
+
+    Returns:
+        Names in the projector.
 
     Raises:
-        CheckpointError: It is not in the file, or of another shape.
+        CheckpointError: It is not there, or of another shape.
     """
-    safe = path.endswith('.safetensors')
-    content = load_safetensors_file(path) if safe else load_torch_file(path)
-    weights = content.get('state_dict', content)
-    wanted = projector.state_dict()
     found = {}
-    for name, own in wanted.items():
+    for name, own in projector.state_dict().items():
         # Of a single linear layer the releases leave the layer's own name out.
         ends = (f'multi_modal_projector.{name}', f'mm_projector.{name.rpartition(".")[2]}')
         tensor = next((t for key, t in weights.items() if key.endswith(ends)), None)
@@ -203,3 +222,4 @@ def load_projector(projector: nn.Module, path: str) -> None:
             )
         found[name] = tensor
     projector.load_state_dict(found)
+    return sorted(found)

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 from flmm.engine.hooks.frozen_weights_hook import frozen_hashes
+from flmm.engine.start_weights import hand_over_weights
 from flmm.models.adapters.adapted import adapted_lmm
 from flmm.models.lmms import HFLMM
 from flmm.models.systems import CoLLaVO
@@ -198,14 +199,13 @@ def test_a_base_of_4_bits_trains_the_same_parts_and_keeps_its_bits(build, prepar
 def test_step_2_starts_from_what_step_1_learned(build, prepare, tmp_path):
     first = noisy(build(train_image_lora=False))
     state = {n: p.detach() for n, p in first.named_parameters() if p.requires_grad}
-    path = tmp_path / 'iter_1.pth'
-    torch.save({'state_dict': state}, path)
-    second = build(weights_from=str(path))
-    second.init_weights()
+    torch.save({'state_dict': state}, tmp_path / 'iter_1.pth')
+    second = build(weights_from=str(tmp_path / 'iter_1.pth'))
+    hand_over_weights(second)
     key = next(name for name in state if name.startswith('adapters.crayon'))
     assert torch.equal(second.get_parameter(key), state[key])
     with pytest.raises(CheckpointError, match='none of the weights'):
-        build(crayon=False, weights_from=str(path)).init_weights()
+        build(crayon=False).take_weights(state, 'iter_1.pth')
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from flmm.datasets.transforms import PrepareChoices
+from flmm.engine.start_weights import hand_over_weights
 from flmm.models.lmms import ConversationProcessor
 from flmm.models.roi_extractors import MultiLevelRoIQuery
 from flmm.models.systems import GPT4RoI
@@ -254,13 +255,12 @@ def test_stage_2_starts_from_the_extractor_of_stage_1(tmp_path, tiny_llava, proc
     torch.save({'state_dict': state}, tmp_path / 'iter_9.pth')
     (tmp_path / 'last_checkpoint').write_text('/elsewhere/iter_9.pth')
     second = build(tiny_llava, processor, regions_from=str(tmp_path))
-    second.init_weights()
+    hand_over_weights(second)
     for name, value in second.roi_extractor.state_dict().items():
         assert torch.equal(value, first.roi_extractor.state_dict()[name])
     state.popitem()
-    torch.save({'state_dict': state}, tmp_path / 'iter_9.pth')
-    with pytest.raises(CheckpointError, match='lacks 1 weights'):
-        second.init_weights()
+    with pytest.raises(CheckpointError, match=r'iter_9\.pth.*lacks 1 weights'):
+        second.take_weights(state, 'iter_9.pth')
 
 
 def test_options_are_checked(tiny_llava, processor, model):

@@ -7,6 +7,7 @@ from PIL import Image
 from flmm.datasets import grounding_collate
 from flmm.datasets.transforms import PrepareDialogue
 from flmm.engine.checkpoint import load_trainable_state_dict, trainable_state_dict
+from flmm.engine.start_weights import hand_over_weights
 from flmm.models.adapters import BottleneckAdapters, LoRAAdapters, TokenRows
 from flmm.models.lmms import HFLMM, DialogueProcessor, SquashImageProcessor
 from flmm.models.systems import Pink
@@ -109,14 +110,24 @@ def test_only_the_projector_trains_in_stage_1_and_it_can_be_handed_on(make_pink,
     state = {k: v + 1 for k, v in trainable_state_dict(model).items()}
     torch.save({'state_dict': state}, path)
     second = make_pink(projector_from=str(path))
+    hand_over_weights(second)
     for name in trainable:
         assert torch.equal(second.state_dict()[name], state[name])
 
 
-def test_a_projector_of_another_shape_is_an_error(tmp_path):
-    torch.save({'mm_projector.weight': torch.zeros(2, 2)}, tmp_path / 'p.pth')
-    with pytest.raises(CheckpointError, match='shape'):
-        load_projector(torch.nn.Sequential(torch.nn.Linear(3, 2)), str(tmp_path / 'p.pth'))
+def test_a_projector_comes_under_the_names_of_a_release_and_of_its_own_shape_only():
+    projector = torch.nn.ModuleDict({'linear_1': torch.nn.Linear(3, 2)})
+    released = {'mm_projector.weight': torch.ones(2, 3), 'mm_projector.bias': torch.ones(2)}
+    taken = load_projector(projector, {**released, 'norm': torch.ones(1)}, 'p.bin')
+    assert taken == ['linear_1.bias', 'linear_1.weight']
+    assert projector['linear_1'].weight.eq(1).all()
+    with pytest.raises(CheckpointError, match=r'p\.bin.*shape \(2, 3\), got \(2, 2\)'):
+        load_projector(projector, released | {'mm_projector.weight': torch.ones(2, 2)}, 'p.bin')
+
+
+def test_a_projector_that_would_not_be_saved_has_no_start(make_pink):
+    with pytest.raises(ValueError, match='checkpoints do not hold it'):
+        make_pink(train_projector=False, projector_from='p.pth')
 
 
 def test_batches_with_and_without_images_reach_every_parameter(make_pink, batch):
