@@ -1,26 +1,34 @@
-"""Released weight differences (``model - base``) added and taken, one shard in memory at a time."""
+"""Released weight differences (``model - base``) added and taken, a piece of a weight at a time."""
 
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from flmm.models.official_gpt4roi_keys import gpt4roi_key
 from flmm.utils.errors import CheckpointError
 from flmm.utils.safe_io import load_json, write_json
 from flmm.utils.tensor_io import load_safetensors_file, load_torch_file
+from flmm.utils.weight_writer import LaterTensor, write_safetensors
 
 _INDICES = ('model.safetensors.index.json', 'pytorch_model.bin.index.json')
 _SINGLES = ('model.safetensors', 'pytorch_model.bin')
 
 
+#: Numbers of a weight that are added at a time, in float32.
+_PIECE = 2**20
+
+
 class Shards:
-    """The weights of a folder, of which one file at a time is in memory.
+    """The weights of a folder, of which one file at a time is open.
+
+    Files are mapped, not read: memory is what is computed from them. Only the format that
+    ``torch.save`` wrote before version 1.6 is read whole.
 
     Args:
         folder: With ``model.safetensors``, ``pytorch_model.bin``, or an index and its parts.
@@ -56,7 +64,7 @@ class Shards:
         return name in self.file_of
 
     def __getitem__(self, name: str) -> Tensor:
-        """One weight; its file stays in memory until a weight of another one is asked for."""
+        """One weight; its file stays open until a weight of another one is asked for."""
         return self._read(self.file_of[name])[name]
 
     def parts(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -68,8 +76,11 @@ class Shards:
         if self._loaded[0] != name:
             self._loaded = ('', {})  # let go of the last one first
             path = self.folder / name
-            load = load_safetensors_file if path.suffix == '.safetensors' else load_torch_file
-            self._loaded = (name, load(path))
+            if path.suffix == '.safetensors':
+                content = load_safetensors_file(path)
+            else:
+                content = load_torch_file(path, mmap=path.is_file() and zipfile.is_zipfile(path))
+            self._loaded = (name, content)
         return self._loaded[1]
 
 
@@ -120,21 +131,28 @@ def _combine(base: Shards, other: Shards, out: Path, sign: int) -> int:
         )
     count = 0
 
-    def combined(name: str, value: Tensor) -> Tensor:
+    def combined(name: str, value: Tensor) -> Tensor | LaterTensor:
         nonlocal count
         if name not in base or not value.is_floating_point():
             return value
-        own, count = base[name], count + 1
-        if own.shape[1:] != value.shape[1:] or len(own) > len(value):
+        count += 1
+        return LaterTensor(value.shape, value.dtype, lambda: added(name, value))
+
+    def added(name: str, value: Tensor) -> Tensor:
+        own, rows = torch.atleast_1d(base[name]), torch.atleast_1d(value)
+        if own.shape[1:] != rows.shape[1:] or len(own) > len(rows):
             raise CheckpointError(
                 other.folder,
-                f'has shape {tuple(value.shape)}, the base {tuple(own.shape)}.',
+                f'has shape {tuple(value.shape)}, the base {tuple(base[name].shape)}.',
                 key=name,
             )
-        result = value.clone()
-        # Half precision would round twice.
-        result[: len(own)] = (value[: len(own)].float() + sign * own.float()).to(value.dtype)
-        return result
+        result = rows.clone()
+        step = max(_PIECE // max(own[:1].numel(), 1), 1)
+        for start in range(0, len(own), step):
+            piece = slice(start, min(start + step, len(own)))
+            # Half precision would round twice.
+            result[piece] = (rows[piece].float() + sign * own[piece].float()).to(value.dtype)
+        return result.reshape(value.shape)
 
     _write_shards(other, out, combined)
     for path in sorted(other.folder.glob('*')):
@@ -166,7 +184,7 @@ def to_flmm(
             return {}
         own = gpt4roi_key(name)
         if own.startswith('roi_extractor.'):
-            extractor[own] = value.clone()
+            extractor[own] = value
             return {}
         count += 1
         return {own.removeprefix('lmm.model.'): value}
@@ -183,7 +201,7 @@ def to_flmm(
                 part |= renamed(name, value)
             _save(part, out / f'{prefix}-{number:05d}.safetensors', names)
     _write_index(out, names)
-    save_file(extractor, out / 'roi_extractor.safetensors', metadata={'format': 'pt'})
+    write_safetensors(out / 'roi_extractor.safetensors', extractor)
     return count, len(extractor)
 
 
@@ -191,7 +209,9 @@ def _is_tower(name: str) -> bool:
     return name.startswith('vision_model.') and not name.endswith('position_ids')
 
 
-def _write_shards(source: Shards, out: Path, change: Callable[[str, Tensor], Tensor]) -> None:
+def _write_shards(
+    source: Shards, out: Path, change: Callable[[str, Tensor], Tensor | LaterTensor]
+) -> None:
     names: dict[str, str] = {}
     for number, (_, weights) in enumerate(source.parts()):
         changed = {name: change(name, value) for name, value in weights.items()}
@@ -199,16 +219,10 @@ def _write_shards(source: Shards, out: Path, change: Callable[[str, Tensor], Ten
     _write_index(out, names)
 
 
-def _save(weights: dict[str, Tensor], path: Path, names: dict[str, str]) -> None:
-    if not weights:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unshared = {name: value.detach().clone(memory_format=torch.contiguous_format)
-                for name, value in weights.items()}  # fmt: skip
-    temporary = path.with_suffix('.part')
-    save_file(unshared, temporary, metadata={'format': 'pt'})
-    os.replace(temporary, path)
-    names.update(dict.fromkeys(weights, path.name))
+def _save(weights: dict[str, Tensor | LaterTensor], path: Path, names: dict[str, str]) -> None:
+    if weights:
+        write_safetensors(path, weights)
+        names.update(dict.fromkeys(weights, path.name))
 
 
 def _write_index(out: Path, names: dict[str, str]) -> None:

@@ -1,6 +1,9 @@
 """Weight differences: added and taken shard by shard, grown vocabularies, the flmm folder."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -133,3 +136,52 @@ def test_missing_tokens_are_named(tmp_path):
     (tmp_path / 'added_tokens.json').write_text(json.dumps({'<im_patch>': 1, '<bbox>': 2}))
     with pytest.raises(CheckpointError, match='<im_start>'):
         tokens_of(tmp_path)
+
+
+# A process of its own that prints how much memory it came to need for itself, in bytes. Mapped
+# files are not among it: the system takes their pages back whenever it wants.
+_MEASURED = """
+import sys, threading, time
+from flmm.apis.delta_weights import apply_delta, to_flmm
+
+def own_bytes():
+    status = open('/proc/self/status').read()
+    return int(status.split('RssAnon:')[1].split()[0]) * 1024
+
+peak, ended = 0, threading.Event()
+def watch():
+    global peak
+    while not ended.is_set():
+        peak = max(peak, own_bytes())
+        time.sleep(0.0005)
+
+before = own_bytes()
+watcher = threading.Thread(target=watch)
+watcher.start()
+base, delta, vision, out, parts = sys.argv[1:]
+apply_delta(base, delta, out)
+to_flmm(out, vision, parts)
+ended.set()
+watcher.join()
+print(peak - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_less_memory_than_one_shard_is_needed(tmp_path):
+    def shard(number):
+        names = [f'model.layers.{number}.w{i}' for i in range(6)]
+        return {name: torch.full((1024, 4096), 0.5, dtype=torch.float16) for name in names}
+
+    base = write_shards(tmp_path / 'base', shard(0), shard(1), kind='bin')
+    delta = write_shards(tmp_path / 'delta', shard(0), shard(1), kind='safetensors')
+    vision = write_shards(tmp_path / 'clip', {'vision_model.w': torch.zeros(2)})
+    folders = base, delta, vision, tmp_path / 'out', tmp_path / 'flmm'
+    command = [sys.executable, '-c', _MEASURED, *map(str, folders)]
+    # Without this glibc keeps what was given back, for weights as small as these.
+    env = os.environ | {'MALLOC_MMAP_THRESHOLD_': '65536'}
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    one_shard = 6 * 1024 * 4096 * 2
+    # The sum of one weight, a sixth of a shard, and pieces in float32.
+    assert int(run.stdout) < 0.7 * one_shard
+    assert torch.equal(weights_of(tmp_path / 'out')['model.layers.1.w5'], torch.ones(1024, 4096))
