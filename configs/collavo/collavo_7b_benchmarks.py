@@ -4,11 +4,8 @@ python tools/test.py configs/collavo/collavo_7b_benchmarks.py --task pope,mme,gq
 """
 
 from mmengine.config import read_base
-from mmengine.dataset import DefaultSampler
 
-from flmm.datasets import grounding_collate
 from flmm.datasets.transforms import LoadImage, PrepareLMMInputs
-from flmm.evaluation.metrics import VQAMetric
 from flmm.models.systems import QuestionAnswering
 
 with read_base():
@@ -26,13 +23,6 @@ pipeline = [
     add_crayon_map,
 ]
 test_dataloader = {
-    task: dict(
-        batch_size=1,
-        num_workers=1,
-        collate_fn=dict(type=grounding_collate),
-        sampler=dict(type=DefaultSampler, shuffle=False),
-        dataset=dict(dataset, pipeline=pipeline),
-    )
-    for task, dataset in benchmark_datasets.items()
+    task: dict(loader, dataset=dict(loader['dataset'], pipeline=pipeline))
+    for task, loader in benchmark_loaders.items()
 }
-test_evaluator = {task: [dict(type=VQAMetric, benchmark=task)] for task in test_dataloader}

@@ -9,6 +9,7 @@ from flmm.models.systems import CoLLaVO
 with read_base():
     from .._base_.datasets.collavo_training import *
     from .._base_.datasets.crayon_pipeline import *
+    from .._base_.datasets.vqa_benchmarks import *
     from .._base_.lmms.llava_1_5_7b import *
     from .._base_.recipes.dual_qlora import *
     from .._base_.runtime.default import *
@@ -30,3 +31,9 @@ processor = dict(
 read = dict(type=PrepareLMMInputs, processor=processor)
 pipeline = [*before_reading, read, add_crayon_map]
 train_dataloader = dict(train_loader, dataset=dict(step_2_mixture, pipeline=pipeline))
+read = dict(type=PrepareLMMInputs, processor=lmm_processor)
+test_pipeline = [*before_question, read, add_crayon_map]
+test_dataloader = {
+    task: dict(loader, dataset=dict(loader['dataset'], pipeline=test_pipeline))
+    for task, loader in benchmark_loaders.items()
+}

@@ -4,11 +4,8 @@ python tools/test.py configs/vqa/llava_1_5_7b_benchmarks.py --task pope,mme,gqa
 """
 
 from mmengine.config import read_base
-from mmengine.dataset import DefaultSampler
 
-from flmm.datasets import grounding_collate
 from flmm.datasets.transforms import LoadImage, PrepareLMMInputs
-from flmm.evaluation.metrics import VQAMetric
 from flmm.models.systems import QuestionAnswering
 
 with read_base():
@@ -19,13 +16,6 @@ with read_base():
 model = dict(type=QuestionAnswering, lmm=lmm, tokenizer=lmm_path)
 pipeline = [dict(type=LoadImage), dict(type=PrepareLMMInputs, processor=lmm_processor)]
 test_dataloader = {
-    task: dict(
-        batch_size=1,
-        num_workers=2,
-        collate_fn=dict(type=grounding_collate),
-        sampler=dict(type=DefaultSampler, shuffle=False),
-        dataset=dict(dataset, pipeline=pipeline),
-    )
-    for task, dataset in benchmark_datasets.items()
+    task: dict(loader, dataset=dict(loader['dataset'], pipeline=pipeline))
+    for task, loader in benchmark_loaders.items()
 }
-test_evaluator = {task: [dict(type=VQAMetric, benchmark=task)] for task in test_dataloader}

@@ -131,6 +131,19 @@ class GroundingInferencer:
         ids = self.model.lmm.generate(batch['inputs'], max_new_tokens)[0]
         return decode_answer(self.processor.tokenizer, ids)
 
+    def answer(self, image: ImageInput, prompt: str) -> str:
+        """Let the whole system answer a question, with all that its pipeline tells the LMM.
+
+        For systems whose prediction has an answer, such as ``CoLLaVO``.
+
+        Args:
+            image: As in a call.
+            prompt: The user's turn; ``<image>`` stands for the image.
+        """
+        sample = self._prepare(GroundingSample('image', image=_load(image), prompt=prompt))
+        batch = self.model.data_preprocessor(grounding_collate([sample]))
+        return self.model(**batch, mode='predict')[0].text
+
     def find_keywords(self, image: ImageInput, text: str) -> list[tuple[int, int]]:
         """The spans of a text that would be grounded, ``(start, end)`` in characters.
 

@@ -49,6 +49,8 @@ load_image = dict(type=LoadImage, optional=True)
 write_turns = dict(type=WriteTurns, marks=False, dialect=dict(type=CrayonBoxes))
 name_image = dict(type=NameImage)
 before_reading = [load_image, load_panoptic, write_turns, describe_segments, name_image]
+# Benchmarks name the image in their questions.
+before_question = [load_image, load_panoptic, describe_segments]
 # Another mix: dict(step_2_mixture, datasets=dict(panoptic=..., llava_665k=mixes['llava_665k'])).
 step_2_mixture = dict(
     type=Mixture, datasets=dict(panoptic=panoptic_questions, sharegpt4v=mixes['sharegpt4v'])

@@ -1,6 +1,13 @@
-"""The benchmarks of visual question answering in their official files, under data/vqa."""
+"""The benchmarks of visual question answering in their official files, under data/vqa.
 
+A leaf gives the data sets of ``benchmark_loaders`` its pipeline.
+"""
+
+from mmengine.dataset import DefaultSampler
+
+from flmm.datasets import grounding_collate
 from flmm.datasets.benchmarks import VQABenchmark
+from flmm.evaluation.metrics import VQAMetric
 
 _root = 'data/vqa'
 # Name -> official file or folder, folder of the images (MMBench's table holds its own).
@@ -28,3 +35,14 @@ benchmark_datasets = {
     )
     for _name, (_ann, _images) in _files.items()
 }
+benchmark_loaders = {
+    _name: dict(
+        batch_size=1,
+        num_workers=1,
+        collate_fn=dict(type=grounding_collate),
+        sampler=dict(type=DefaultSampler, shuffle=False),
+        dataset=_dataset,
+    )
+    for _name, _dataset in benchmark_datasets.items()
+}
+test_evaluator = {_name: [dict(type=VQAMetric, benchmark=_name)] for _name in benchmark_loaders}

@@ -14,7 +14,7 @@ CHAT_TEMPLATES = {
         '<|start_header_id|>assistant<|end_header_id|>\n\n'
     ),
     'gemma': '<start_of_turn>user\n{input}<end_of_turn>\n<start_of_turn>model\n',
-    # Its image stands before the turn, so prompts do not name it.
+    # Its image stands before the turn; a prompt need not name it.
     'collavo': (
         '<image> [UNUSED_TOKEN_146]user\n{input}[UNUSED_TOKEN_145]\n[UNUSED_TOKEN_146]assistant\n'
     ),
@@ -25,6 +25,9 @@ CHAT_TEMPLATES = {
 
 def render_turn(template: str, text: str) -> str:
     """Write a user's turn.
+
+    Where the template has a place for the image, that is where it stands, whether or not the text
+    begins with it as well.
 
     Args:
         template: A name in ``CHAT_TEMPLATES``, or a template with ``{input}`` in it.
@@ -42,5 +45,7 @@ def render_turn(template: str, text: str) -> str:
             f'chat_template must be one of {sorted(CHAT_TEMPLATES)} or hold "{{input}}" once, '
             f'got {template!r}.'
         )
+    if '<image>' in layout:
+        text = text.removeprefix('<image>\n')
     # Not str.format: what a user types may hold braces.
     return layout.replace('{input}', text)

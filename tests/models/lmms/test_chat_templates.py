@@ -17,3 +17,9 @@ def test_a_layout_can_be_given_itself():
 def test_unknown_templates_name_the_choices(template):
     with pytest.raises(ValueError, match='vicuna'):
         render_turn(template, 'x')
+
+
+def test_an_image_that_the_template_places_is_not_named_twice():
+    named, plain = (render_turn('collavo', text) for text in ('<image>\nWhat?', 'What?'))
+    assert named == plain and named.count('<image>') == 1
+    assert render_turn('vicuna', '<image>\nWhat?') == 'USER: <image>\nWhat? ASSISTANT:'

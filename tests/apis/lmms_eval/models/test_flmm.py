@@ -1,12 +1,18 @@
 import importlib.util
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from flmm.apis.lmms_eval import answers
 from flmm.apis.lmms_eval.models import AVAILABLE_MODELS, manifests
+from flmm.models.systems import Pink, collavo
+from flmm.models.systems.grounded_conversation import decode_answer
+from flmm.registry import MODELS
+from flmm.structures import PanopticMap, Segment
 from flmm.utils.errors import FLMMError
 
 
@@ -18,6 +24,7 @@ def model(adapter, tiny_llava, tiny_processor):
     class Inferencer:
         device = 'cpu'
         processor = tiny_processor
+        pipeline = ()
         model = SimpleNamespace(lmm=HFLMM(str(tiny_llava), dtype='float32'))
 
         def __call__(self, image, text):
@@ -72,6 +79,82 @@ def test_a_grounding_task_shows_one_image(model):
 def test_the_plugin_names_the_class(adapter):
     assert AVAILABLE_MODELS == {'flmm': 'FLMMModel'}
     assert issubclass(adapter.FLMMModel, adapter.lmms) and adapter.FLMMModel.is_simple
+
+
+@pytest.fixture
+def crayon_config(tmp_path, tiny_llava):
+    """File of a CoLLaVO on the tiny LLaVA; the whole picture is one segment."""
+    lmm = dict(type='HFLMM', pretrained=str(tiny_llava), dtype='float32')
+    processor = dict(
+        type='LMMProcessor',
+        tokenizer=str(tiny_llava),
+        image_processor=dict(type='PadToSquareImageProcessor', size=48, patch_size=8),
+    )
+    config = Config(
+        dict(
+            model=dict(
+                type='CoLLaVO',
+                lmm=lmm,
+                tokenizer=str(tiny_llava),
+                crayon=dict(embed_channels=4, num_classes=2, max_instances=2),
+                adapters=dict(rank=2),
+            ),
+        )
+    )
+    steps = [
+        dict(type='LoadPanoptic', segmenter=dict(type='OneSegment')),
+        dict(type='DescribeSegments', class_names=['cat', 'sky']),
+        dict(type='PrepareLMMInputs', processor=processor),
+        dict(type='AddCrayonMap', num_classes=2, max_instances=2),
+    ]
+    config.test_dataloader = dict(pope=dict(dataset=dict(pipeline=steps)))
+    config.dump(tmp_path / 'config.py')
+    return str(tmp_path / 'config.py')
+
+
+@pytest.fixture(autouse=True)
+def one_segment():
+    """A segmenter that finds a sky everywhere."""
+
+    @MODELS.register_module(name='OneSegment', force=True)
+    class OneSegment:
+        def __call__(self, sample):
+            return PanopticMap(np.ones((6, 6), np.int64), (Segment(1, 1),))
+
+    yield
+    MODELS._module_dict.pop('OneSegment')
+
+
+def test_a_collavo_answers_as_a_whole(adapter, crayon_config, monkeypatch):
+    model = adapter.FLMMModel(crayon_config, device='cpu')
+    images = [Image.new('RGB', (8, 4), 'red'), Image.new('RGB', (4, 8), 'blue')]
+    model.task_dict = {'t': {'test': [images[:1], images]}}
+    system, seen = model.inferencer.model, []
+    with torch.no_grad():
+        for parameter in system.adapters.parameters():
+            parameter.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
+    predict = system.predict
+
+    def watched(inputs, samples):
+        seen.append((inputs[0], samples[0].prompt, system.max_new_tokens))
+        return predict(inputs, samples)
+
+    monkeypatch.setattr(system, 'predict', watched)
+    (said,) = model.generate_until([request('what is there', max_new_tokens=5)])
+    (inputs, prompt, length) = seen[0]
+    assert inputs.tensors['crayon_classes'].tolist()[0].count(2) > 0 and length == 5
+    assert prompt.startswith('<image>\n') and '(#1 sky)' in prompt and 'what is there' in prompt
+    alone = system.lmm.generate([collavo.without_maps([inputs])[0]], 5)[0]
+    assert said != decode_answer(system.tokenizer, alone)
+    with pytest.raises(FLMMError, match='tells of one image, the task shows 2'):
+        model.generate_until([request('what is there', 1)])
+    with pytest.raises(FLMMError, match='asks for masks'):
+        model.generate_until([request('[a cat]', flmm='ground')])
+
+
+def test_a_system_that_needs_more_than_a_question_is_refused(adapter):
+    with pytest.raises(FLMMError, match='cannot test Pink'):
+        adapter.check_system(Pink.__new__(Pink))
 
 
 @pytest.mark.skipif(
