@@ -1,0 +1,183 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tfrecord_writer import example, framed
+
+from flmm.apis.prepare import RecordFiles, merge_parts
+from flmm.datasets import LocalizedNarrativesDataset, MDETRDataset
+from flmm.datasets.llava_instruct import LLaVAInstructDataset
+from flmm.datasets.region_captions import RegionCaptionDataset
+from flmm.datasets.transforms import LoadImage, WriteTurns
+from flmm.utils.errors import AnnotationError, ImageError
+from flmm.utils.masks import decode_rle
+
+
+def picture(kind='JPEG', size=(40, 20)):
+    file = io.BytesIO()
+    Image.new('RGB', size, (200, 30, 30)).save(file, kind)
+    return file.getvalue()
+
+
+def mask_png():
+    mask = np.zeros((20, 40), np.uint8)
+    mask[5:10, 10:20] = 255
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, 'PNG')
+    return file.getvalue(), mask > 0
+
+
+def narrative():
+    rng = np.random.default_rng(0)
+    points = rng.random((2, 16, 2)).astype(np.float32)
+    record = example(
+        {
+            'image/encoded': [picture()],
+            'image/id': [b'137576'],
+            'meta/dataset_id': [b'mscoco_val2017'],
+            'caption/string': [b'A red ball on grass.', b'Grass.'],
+        },
+        {
+            'caption/point': [points.flatten().tolist(), points[1].flatten().tolist()],
+            'caption/utterance': [[b'A red ball', b'on grass.'], [b'Grass.']],
+        },
+    )
+    return record, points
+
+
+def regions(**changes):
+    features = {
+        'image': [picture()],
+        'img_id': [7],
+        # y0, x0, y1, x1 of the image.
+        'regions/bbox': [0.25, 0.25, 0.5, 0.5, 0.0, 0.0, 1.0, 1.0],
+        'regions/id': [70, 71],
+        'regions/phrase': [b'a red ball', b'grass'],
+    }
+    return example(features | changes)
+
+
+def expressions(**changes):
+    png, _ = mask_png()
+    features = {
+        'image': [picture('PNG')],
+        'image/id': [9],
+        'objects/id': [90, 91],
+        'objects/bbox': [0.25, 0.25, 0.5, 0.5, 0.0, 0.0, 1.0, 1.0],
+        'objects/mask': [png, png],
+        'objects/refexp/refexp_id/ragged_row_lengths_0': [2, 1],
+        'objects/refexp/refexp_id/ragged_flat_values': [1, 2, 3],
+        'objects/refexp/sent/ragged_flat_values': [b'red ball', b'a ball on grass', b'grass'],
+        'objects/refexp/sent_pos/ragged_flat_values': [b'red ball', b'a ball', b'grass'],
+    }
+    merged = features | changes
+    return example({name: values for name, values in merged.items() if values is not None})
+
+
+def conversation(**changes):
+    features = {
+        'image/encoded': [picture()],
+        'image/id': [b'000000033471'],
+        'conversations/human': [b'<image>\nWhat is it?', b'Where?'],
+        'conversations/agent': [b'A ball.', b'On grass.'],
+    }
+    return example(features | changes)
+
+
+def converted(tmp_path, *records):
+    source = tmp_path / 'train.tfrecord-00000-of-00001'
+    source.write_bytes(framed(records))
+    out = tmp_path / 'out'
+    out.mkdir(exist_ok=True)
+    summary = RecordFiles().convert(source, out)
+    merged = merge_parts(sorted((out / 'parts').iterdir()), out)
+    assert merged['kind'] == summary['kind'] and summary['images'] == len(records)
+    return out, merged['entries']
+
+
+def test_narratives_come_back_with_the_traces_of_the_records(tmp_path):
+    record, points = narrative()
+    out, entries = converted(tmp_path, record)
+    data = LocalizedNarrativesDataset(str(out / 'narratives.jsonl'), str(out / 'images'))
+    assert entries == len(data) == 2
+    sample = data.read_sample(0)
+    assert Image.open(sample.image_path).size == (40, 20)
+    assert [phrase.text for phrase in sample.phrases] == ['A', 'red', 'ball', 'on', 'grass.']
+    for phrase in sample.phrases:
+        trace = points[phrase.meta['utterance']]
+        assert np.allclose(phrase.meta['trace'], trace, atol=1e-6)
+        assert np.allclose(phrase.meta['box'], [*trace.min(0), *trace.max(0)], atol=1e-6)
+
+
+def test_regions_come_back_in_pixels(tmp_path):
+    out, _ = converted(tmp_path, regions())
+    data = RegionCaptionDataset(str(out / 'regions.json'), str(out / 'images'))
+    found = {region.meta['caption']: region for region in data.read_sample(0).regions}
+    assert found['a red ball'].box_xyxy == (10, 5, 20, 10)
+    assert found['grass'].box_xyxy == (0, 0, 40, 20)
+
+
+def test_expressions_come_back_with_boxes_masks_and_spans(tmp_path):
+    out, _ = converted(tmp_path, expressions())
+    content = json.loads((out / 'expressions.json').read_text())
+    _, mask = mask_png()
+    assert (decode_rle(content['annotations'][0]['segmentation'], (20, 40)) == mask).all()
+    data = MDETRDataset(str(out / 'expressions.json'), str(out / 'images'))
+    sample = data.read_sample(0)
+    assert [phrase.text for phrase in sample.phrases] == ['red ball', 'a ball', 'grass']
+    assert sample.phrases[1].meta['box_xyxy'] == [10, 5, 20, 10]
+
+
+def test_uninext_s_records_have_neither_masks_nor_spans(tmp_path):
+    left_out = ('objects/mask', 'objects/refexp/sent_pos/ragged_flat_values')
+    out, _ = converted(tmp_path, expressions(**dict.fromkeys(left_out)))
+    content = json.loads((out / 'expressions.json').read_text())
+    assert not any('segmentation' in entry for entry in content['annotations'])
+    sample = MDETRDataset(str(out / 'expressions.json'), str(out / 'images')).read_sample(0)
+    assert [p.text for p in sample.phrases] == ['red ball', 'a ball on grass', 'grass']
+
+
+def test_conversations_come_back(tmp_path):
+    out, entries = converted(tmp_path, conversation())
+    data = LLaVAInstructDataset(
+        str(out / 'conversations.json'), str(out / 'images'), pipeline=[LoadImage(), WriteTurns()]
+    )
+    assert entries == 1 and [turn.answer for turn in data[0].turns] == ['A ball.', 'On grass.']
+
+
+@pytest.mark.parametrize(
+    ('record', 'problem'),
+    [
+        (example({'x': [1]}), 'no kind'),
+        (regions(**{'regions/id': [70]}), 'zip'),
+        (regions(**{'regions/bbox': [0.5] * 7}), 'reshape'),
+        (regions(**{'regions/bbox': [float('nan')] * 8}), 'nan'),
+        (regions(image=[b'GIF89a']), 'neither JPEG nor PNG'),
+        (regions(image=[]), 'list index'),
+        (conversation(**{'image/id': [b'../../x']}), 'no plain name'),
+        (conversation(**{'image/id': [b'']}), 'no plain name'),
+        (expressions(**{'objects/refexp/refexp_id/ragged_row_lengths_0': [2, 2]}), 'fewer'),
+        (expressions(**{'objects/refexp/refexp_id/ragged_row_lengths_0': [1, 1]}), 'more'),
+        (expressions(image=[picture(size=(8, 8))]), 'does not fit'),
+    ],
+)
+def test_a_record_that_does_not_fit_is_named(tmp_path, record, problem):
+    with pytest.raises(AnnotationError, match=problem) as caught:
+        converted(tmp_path, record)
+    assert 'record 0' in str(caught.value)
+    assert not list(tmp_path.glob('*.jpg'))
+
+
+def test_a_broken_image_is_an_image_error(tmp_path):
+    with pytest.raises(ImageError, match='7.jpg'):
+        converted(tmp_path, regions(image=[b'\xff\xd8 broken']))
+
+
+def test_kinds_are_not_mixed(tmp_path):
+    with pytest.raises(AnnotationError, match='several kinds'):
+        converted(tmp_path, regions(), conversation())
+    (tmp_path / 'a.jsonl').write_text('')
+    with pytest.raises(AnnotationError, match='one kind'):
+        merge_parts([tmp_path / 'a.jsonl'], tmp_path)
