@@ -32,7 +32,8 @@ def stack_captions(inputs: Sequence[CaptionInputs]) -> dict[str, Tensor]:
     side = first.pixels.shape[-1]
     inside = first.pixels.new_zeros(len(inputs), side, side, dtype=torch.float32)
     for row, one in enumerate(inputs):
-        inside[row, : one.content_shape[0], : one.content_shape[1]] = 1
+        (left, top), (height, width) = one.origin, one.content_shape
+        inside[row, top : top + height, left : left + width] = 1
     batch = {
         'images': torch.stack([one.pixels for one in inputs]).float(),
         'inside': inside,
@@ -90,13 +91,14 @@ def locate_phrases(
     places: list[list[float] | None] = []
     boxes: list[list[float] | None] = []
     height, width = inputs.content_shape
-    limit = points.new_tensor([width, height])
+    start = points.new_tensor(inputs.origin)
+    limit = start + points.new_tensor([width, height])
     for row, column in inputs.phrase_tokens.tolist():
         if row < 0:
             places.append(None)
             boxes.append(None)
             continue
-        found = torch.minimum(points[row, column].float().clamp(min=0), limit)
+        found = torch.minimum(torch.maximum(points[row, column].float(), start), limit)
         found = inputs.to_original(found)
         places.append(found.mean(0).tolist())
         boxes.append([*found.amin(0).tolist(), *found.amax(0).tolist()])
@@ -118,8 +120,9 @@ def masks_on_image(inputs: CaptionInputs, logits: Tensor, shape: tuple[int, int]
         return torch.zeros(0, *shape, dtype=torch.bool)
     side = inputs.pixels.shape[-1]
     full = F.interpolate(logits[:, None].float(), size=(side, side), mode='bilinear')
-    height, width = inputs.content_shape
-    full = F.interpolate(full[..., :height, :width], size=shape, mode='bilinear')
+    (left, top), (height, width) = inputs.origin, inputs.content_shape
+    full = full[..., top : top + height, left : left + width]
+    full = F.interpolate(full, size=shape, mode='bilinear')
     return full[:, 0] > 0
 
 

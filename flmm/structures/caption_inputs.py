@@ -19,10 +19,11 @@ class CaptionInputs:
     sample.
 
     Attributes:
-        pixels: ``(3, S, S)`` uint8; beside and below the image 0.
+        pixels: ``(3, S, S)`` uint8; around the image 0.
         content_shape: ``(h, w)`` of the image on the canvas.
         scale: Canvas pixels per original pixel, ``(x, y)``.
-        offset: What was cut off to the left and above, ``(x, y)`` in canvas pixels.
+        offset: What was cut off to the left and above, ``(x, y)`` in canvas pixels; negative
+            where that much was padded.
         tokens: ``(N, T)`` int64 from begin to end, filled with ``pad_id``; without words where
             the caption is to be written.
         prompt_boxes: ``(N, 4)`` xyxy in canvas pixels, the places that are captioned.
@@ -38,6 +39,7 @@ class CaptionInputs:
         task: In prediction, ``'read'`` the captions and locate their phrases, ``'write'``
             captions of the places, or ``'detect'`` places and caption them.
         pad_id: Fills tokens and context.
+        origin: Where the image begins on the canvas, ``(x, y)``.
     """
 
     pixels: torch.Tensor
@@ -54,6 +56,7 @@ class CaptionInputs:
     detect: bool = False
     task: CaptionTask = 'read'
     pad_id: int = 0
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def input_ids(self) -> torch.Tensor:

@@ -99,3 +99,17 @@ def test_each_task_gets_what_it_asks_for(prepare):
     assert found[2].text == 'star' and caption['box_xyxy'] == pytest.approx([20, 20, 40, 40])
     assert caption['words'] == [{'text': 'star', 'point': pytest.approx([20, 20])}]
     assert len(found[3].meta['captions']) == 2
+
+
+def test_points_and_masks_of_a_centred_image_come_back_too(prepare):
+    made = prepare('narrative', centred=True)(narrated()).lmm_inputs
+    inside = stack_captions([made])['inside'][0]
+    assert inside[8:24].all() and inside.sum() == 16 * 32
+    points = torch.zeros(1, made.tokens.shape[1], 2, 2)
+    points[0, made.phrase_tokens[0, 1]] = torch.tensor([[8.0, 0], [16, 24]])
+    # The first point lies above the image and is cut to it.
+    assert locate_phrases(made, points)[1][0] == pytest.approx([20, 0, 40, 40])
+    logits = torch.full((1, 8, 8), -9.0)
+    logits[:, 2:4, :4] = 9.0  # the upper half of the image, its left half
+    mask = masks_on_image(made, logits, (40, 80))[0]
+    assert mask[:18, :36].all() and not mask[22:].any() and not mask[:, 42:].any()

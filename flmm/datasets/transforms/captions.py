@@ -45,6 +45,7 @@ class PrepareCaptions(Transform):
         end_context: End the context with ``end_id``.
         scale_range: Random factors of the size, ``(1.0, 1.0)`` for none.
         task: See :class:`CaptionInputs`; ``'write'`` and ``'detect'`` hide the texts.
+        centred: Put the image in the middle of the canvas, as LLaVA does; else at its top left.
 
     Raises:
         ValueError: An unknown source, or a scale that is not above 0.
@@ -65,6 +66,7 @@ class PrepareCaptions(Transform):
         end_context: bool = False,
         scale_range: tuple[float, float] = (1.0, 1.0),
         task: CaptionTask = 'read',
+        centred: bool = False,
     ) -> None:
         if source not in SOURCES:
             raise ValueError(f'source must be one of {sorted(SOURCES)}, got {source!r}.')
@@ -78,7 +80,7 @@ class PrepareCaptions(Transform):
         self.begin_id, self.end_id, self.pad_id = begin_id, end_id, pad_id
         self.image_size, self.max_tokens, self.max_texts = image_size, max_tokens, max_texts
         self.max_context, self.end_context = max_context, end_context
-        self.scale_range = tuple(scale_range)
+        self.scale_range, self.centred = tuple(scale_range), centred
 
     def transform(self, sample: GroundingSample) -> Item:
         """Fill ``lmm_inputs``.
@@ -89,7 +91,7 @@ class PrepareCaptions(Transform):
         Returns:
             The sample, or a ``SkippedSample`` (``no_phrase``) if nothing is left to say.
         """
-        canvas = _Canvas(sample.image, self.image_size, self.scale_range)
+        canvas = _Canvas(sample.image, self.image_size, self.scale_range, self.centred)
         texts = SOURCES[self.source](sample)
         if self.task != 'detect':
             texts = [text for text in texts if canvas.shows(text.place_xyxy or text.refers_to)]
@@ -106,6 +108,7 @@ class PrepareCaptions(Transform):
             content_shape=canvas.content_shape,
             scale=canvas.scale,
             offset=canvas.offset,
+            origin=canvas.origin,
             tokens=_pad([ids for ids, _ in rows], self.pad_id),
             prompt_boxes=canvas.boxes([text.place_xyxy or canvas.whole for text in texts]),
             context=_pad(contexts, self.pad_id) if any(contexts) else None,
@@ -179,23 +182,32 @@ class PrepareCaptions(Transform):
 class _Canvas:
     """An image, resized, cut and padded to a square; boxes and masks follow it."""
 
-    def __init__(self, image: Image.Image, side: int, scale_range: tuple[float, float]) -> None:
+    def __init__(
+        self, image: Image.Image, side: int, scale_range: tuple[float, float], centred: bool
+    ) -> None:
         low, high = scale_range
         factor = low + (high - low) * float(torch.rand(())) if high > low else low
         factor *= side / max(image.width, image.height)
         width, height = (max(round(factor * size), 1) for size in image.size)
         self.scale = (width / image.width, height / image.height)
-        self.offset = tuple(
+        x, y = (
             int(torch.randint(size - side + 1, ())) if size > side else 0
             for size in (width, height)
         )
         self.content_shape = (min(height, side), min(width, side))
         self.side, self.whole = side, (0.0, 0.0, float(image.width), float(image.height))
-        x, y = self.offset
+        spare = (side - self.content_shape[1], side - self.content_shape[0])
+        self.origin = (spare[0] // 2, spare[1] // 2) if centred else (0, 0)
+        self.offset = (x - self.origin[0], y - self.origin[1])
         resized = image.resize((width, height), Image.Resampling.BILINEAR)
         cut = resized.crop((x, y, x + self.content_shape[1], y + self.content_shape[0]))
         self.pixels = torch.zeros(3, side, side, dtype=torch.uint8)
-        self.pixels[:, : self.content_shape[0], : self.content_shape[1]] = image_to_tensor(cut)
+        self.pixels[(slice(None), *self._content)] = image_to_tensor(cut)
+
+    @property
+    def _content(self) -> tuple[slice, slice]:
+        (left, top), (height, width) = self.origin, self.content_shape
+        return slice(top, top + height), slice(left, left + width)
 
     def _move(self, box: Box) -> list[float]:
         return [box[k] * self.scale[k % 2] - self.offset[k % 2] for k in range(4)]
@@ -205,8 +217,9 @@ class _Canvas:
         if box is None:
             return True
         x0, y0, x1, y1 = self._move(box)
-        height, width = self.content_shape
-        left = max(min(x1, width) - max(x0, 0), 0) * max(min(y1, height) - max(y0, 0), 0)
+        rows, columns = self._content
+        left = max(min(x1, columns.stop) - max(x0, columns.start), 0)
+        left *= max(min(y1, rows.stop) - max(y0, rows.start), 0)
         return left >= 0.5 * (x1 - x0) * (y1 - y0) > 0 and math.isfinite(left)
 
     def boxes(
@@ -215,10 +228,13 @@ class _Canvas:
         """``(N, 4)`` on the canvas, cut to the image, 0 for None; None if all are None."""
         if not keep_empty and all(box is None for box in boxes):
             return None
-        height, width = self.content_shape
-        rows = [[0.0] * 4 if box is None else self._move(box) for box in boxes]
-        limits = torch.tensor([width, height] * 2, dtype=torch.float32)
-        return torch.minimum(torch.tensor(rows, dtype=torch.float32).clamp(min=0), limits)
+        rows, columns = self._content
+        moved = [[0.0] * 4 if box is None else self._move(box) for box in boxes]
+        low = torch.tensor([columns.start, rows.start] * 2, dtype=torch.float32)
+        high = torch.tensor([columns.stop, rows.stop] * 2, dtype=torch.float32)
+        cut = torch.minimum(torch.tensor(moved, dtype=torch.float32).maximum(low), high)
+        given = torch.tensor([box is not None for box in boxes])
+        return cut * given[:, None]
 
     def masks(self, masks: Sequence[np.ndarray | None]) -> torch.Tensor | None:
         """``(N, S, S)`` bool on the canvas; None unless all are there."""
@@ -226,16 +242,15 @@ class _Canvas:
             return None
         height, width = self.content_shape
         out = torch.zeros(len(masks), self.side, self.side, dtype=torch.bool)
-        matrix = np.array(
-            [[self.scale[0], 0, -self.offset[0]], [0, self.scale[1], -self.offset[1]]]
-        )
+        cut = [self.offset[k] + self.origin[k] for k in range(2)]
+        matrix = np.array([[self.scale[0], 0, -cut[0]], [0, self.scale[1], -cut[1]]])
         # Corners, not middles, of the first pixels coincide in the matrix above.
         matrix[:, 2] += [(self.scale[0] - 1) / 2, (self.scale[1] - 1) / 2]
         for row, mask in enumerate(masks):
             moved = cv2.warpAffine(
                 mask.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR
             )
-            out[row, :height, :width] = torch.from_numpy(moved > 0.5)
+            out[(row, *self._content)] = torch.from_numpy(moved > 0.5)
         return out
 
 

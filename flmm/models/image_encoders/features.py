@@ -60,6 +60,19 @@ def content_shapes(inside: Tensor) -> Tensor:
     return torch.stack([inside.amax(2).sum(1), inside.amax(1).sum(1)], dim=1)
 
 
+def content_origins(inside: Tensor) -> Tensor:
+    """Where the image begins on each padded canvas.
+
+    Args:
+        inside: ``(B, H, W)``, 1 where there is image.
+
+    Returns:
+        ``(B, 2)`` float32, ``(x, y)``: 0 unless it is padded to the left or above, too.
+    """
+    rows, columns = inside.float().amax(2), inside.float().amax(1)
+    return torch.stack([columns.argmax(1), rows.argmax(1)], dim=1).float()
+
+
 def fuse_features(features: Sequence[Tensor]) -> Tensor:
     """Put the features of several encoders together, channel by channel.
 
@@ -75,7 +88,8 @@ def fuse_features(features: Sequence[Tensor]) -> Tensor:
         if tuple(feature.shape[1:3]) != size:
             grid = feature.permute(0, 3, 1, 2)
             # With antialias torch takes Keys' cubic (a = -0.5), as JAX does; without, a = -0.75.
-            grid = F.interpolate(grid, size=size, mode='bicubic', antialias=True)
-            feature = grid.permute(0, 2, 3, 1)
+            # In float32: torch has no such filter in bfloat16 on CPUs.
+            grid = F.interpolate(grid.float(), size=size, mode='bicubic', antialias=True)
+            feature = grid.to(feature.dtype).permute(0, 2, 3, 1)
         parts.append(feature)
     return torch.cat(parts, dim=-1)

@@ -11,17 +11,22 @@ from flmm.structures import ImageGrid
 POWERS = (1, 4)
 
 
-def attention_places(attention: Tensor, grid: ImageGrid, image_shape: tuple[int, int]) -> Tensor:
-    """Centres of attention maps.
+def attention_places(
+    attention: Tensor, grid: ImageGrid, image_shape: tuple[int, int], *, spread: bool = False
+) -> Tensor:
+    """Centres of attention maps, and how far they reach.
 
     Args:
         attention: ``(P, K, h, w)``, not negative.
         grid: The grid that the maps lie on.
         image_shape: ``(H, W)`` of the original image.
+        spread: Also give the standard deviations around the centres: the extent of what is
+            looked at, which a box needs.
 
     Returns:
         ``(P, K * 2 * len(POWERS))`` float32: for each power, ``(x, y)`` of every map's centre of
-        mass in -1..1 of the image (beyond it in padding), 0 for a map that is 0 everywhere.
+        mass in -1..1 of the image (beyond it in padding), 0 for a map that is 0 everywhere. With
+        ``spread`` twice as many: behind the centres of each power their deviations.
     """
     height, width = attention.shape[-2:]
     x0, y0, x1, y1 = (float(side) for side in grid.box_xyxy)
@@ -38,4 +43,10 @@ def attention_places(attention: Tensor, grid: ImageGrid, image_shape: tuple[int,
         x = (weight.sum(-2) * xs).sum(-1) / total
         y = (weight.sum(-1) * ys).sum(-1) / total
         parts.append(torch.stack([x, y], dim=-1).flatten(1))
+        if spread:
+            squares = [(weight.sum(-2) * xs**2).sum(-1), (weight.sum(-1) * ys**2).sum(-1)]
+            variance = torch.stack(squares, dim=-1) / total[..., None]
+            variance = variance - torch.stack([x, y], dim=-1) ** 2
+            # The root has no slope at 0, where all of a map is one cell.
+            parts.append(variance.clamp(min=1e-6).sqrt().flatten(1))
     return torch.cat(parts, dim=-1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from flmm.models.box_heads.caption_proposals import find_places, propose_places
 from flmm.models.caption_batches import predict_captions, stack_captions
 from flmm.models.data_preprocessor import StructuresToDevice
-from flmm.models.image_encoders import content_shapes, fuse_features, load_sam
+from flmm.models.image_encoders import content_origins, content_shapes, fuse_features, load_sam
 from flmm.models.point_heads import WordRules
 from flmm.models.text_decoders import WordDecoder
 from flmm.registry import MODELS
@@ -52,6 +52,12 @@ class PixelLLM(BaseModel):
         sam: Folder or file of a SAM whose weights the SAM encoder, the prompt encoder and the
             mask head take; None: they start at random.
         frozen: Names of parts that do not train, such as ``'text_decoder'``.
+        cells_encoder: Which image encoder's cells the text model reads before a place's tokens:
+            an :class:`LMMImageEncoder` for an :class:`LMMTextDecoder`. None: the tokens alone.
+        relative_to: The point head's points are relative to the ``'image'``, or to the padded
+            ``'canvas'``, in which the cells of an LMM lie.
+        autocast: Compute the losses in bfloat16 while the weights stay as they are (faster on CPUs
+            with AMX or AVX512-BF16).
         data_preprocessor: Config of what moves batches to the device.
     """
 
@@ -74,6 +80,9 @@ class PixelLLM(BaseModel):
         tokenizer: Any = None,
         sam: str | None = None,
         frozen: Sequence[str] = (),
+        cells_encoder: int | None = None,
+        relative_to: str = 'image',
+        autocast: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or dict(type=StructuresToDevice))
@@ -84,7 +93,10 @@ class PixelLLM(BaseModel):
         self.point_head = MODELS.build(point_head) if point_head else None
         self.box_head = MODELS.build(box_head) if box_head else None
         self.mask_head = MODELS.build(mask_head) if mask_head else None
-        self.mask_encoder = mask_encoder
+        if relative_to not in ('image', 'canvas'):
+            raise ValueError(f"relative_to must be 'image' or 'canvas', got {relative_to!r}.")
+        self.mask_encoder, self.cells_encoder = mask_encoder, cells_encoder
+        self.relative_to, self.autocast = relative_to, autocast
         ids = dict(end_id=self.text_decoder.end_id, pad_id=self.text_decoder.pad_id)
         self.caption_loss = MODELS.build({'type': 'CaptionLoss', **ids, **(caption_loss or {})})
         self.point_loss = MODELS.build(
@@ -123,7 +135,10 @@ class PixelLLM(BaseModel):
             # Every rank must take part in the backward, so the zero hangs on the parameters.
             return {'loss_text': sum(p.sum() for p in self.parameters() if p.requires_grad) * 0.0}
         if mode == 'loss':
-            return self.loss(**stack_captions(inputs))
+            batch = stack_captions(inputs)
+            device = batch['tokens'].device.type
+            with torch.autocast(device, torch.bfloat16, enabled=self.autocast):
+                return self.loss(**batch)
         if mode == 'predict':
             return predict_captions(self.predict, self.words, inputs, samples)
         raise ValueError(f"PixelLLM has the modes 'loss' and 'predict', got {mode!r}.")
@@ -153,8 +168,16 @@ class PixelLLM(BaseModel):
         positions, no_mask = self.prompt_encoder.dense(*features.shape[1:3])
         return self.prompt_extractor(features, positions, prompts, no_mask[None, None])[0]
 
+    def _cells(self, parts: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What the text model reads of the whole image, if it does."""
+        return {} if self.cells_encoder is None else {'cells': parts[self.cells_encoder]}
+
     def read(
-        self, visual: Tensor, tokens: Tensor, context: Tensor | None = None
+        self,
+        visual: Tensor,
+        tokens: Tensor,
+        context: Tensor | None = None,
+        cells: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Let the text model read captions.
 
@@ -162,19 +185,24 @@ class PixelLLM(BaseModel):
             visual: ``(B, N, M, channels)``.
             tokens: ``(B, N, T)``.
             context: ``(B, N, Q)``.
+            cells: ``(B, h, w, C)`` of the whole image, for a text model that reads them.
 
         Returns:
             Logits ``(B, N, T, V)`` and hidden states ``(B, N, T, C)``.
         """
         context = None if context is None else context.flatten(0, 1)
-        outputs = self.text_decoder(tokens.flatten(0, 1), visual.flatten(0, 1), context)
+        whole = {} if cells is None else {'cells': cells}
+        outputs = self.text_decoder(tokens.flatten(0, 1), visual.flatten(0, 1), context, **whole)
         logits, hidden = (output.unflatten(0, tokens.shape[:2]) for output in outputs)
         return logits, hidden
 
     def locate(self, hidden: Tensor, inside: Tensor) -> Tensor:
         """Points of words ``(B, N, T, K, 2)`` in pixels of the padded canvas."""
         points, _ = self.point_head(hidden)
-        return relative_to_pixels(points, content_shapes(inside))
+        if self.relative_to == 'canvas':
+            return relative_to_pixels(points, inside.new_tensor([inside.shape[1:]] * len(inside)))
+        origins = content_origins(inside)[:, None, None, None]
+        return relative_to_pixels(points, content_shapes(inside)) + origins
 
     def loss(
         self,
@@ -233,7 +261,7 @@ class PixelLLM(BaseModel):
             gt_points, gt_boxes = places.captions(gt_points), places.captions(gt_boxes)
             gt_masks = places.captions(gt_masks)
         visual = self.look(features, prompt_boxes)
-        logits, hidden = self.read(visual, tokens, context)
+        logits, hidden = self.read(visual, tokens, context, **self._cells(parts))
         losses['loss_text'] = self.caption_loss(logits, tokens, valid)
         if self.point_head is None:
             return losses
@@ -297,12 +325,13 @@ class PixelLLM(BaseModel):
                 continue
             part = slice(index, index + 1)
             visual = self.look(features[part], boxes[None])
+            whole = {name: cells[part] for name, cells in self._cells(parts).items()}
             said = None if context is None else context[part]
             if said is not None and prompt_boxes is None:
                 said = said[:, :1].expand(-1, len(boxes), -1)
             if tokens is None:
                 ids, logp = self.text_decoder.generate(
-                    visual[0], None if said is None else said[0], max_length
+                    visual[0], None if said is None else said[0], max_length, **whole
                 )
                 ids = ids[None]
                 if prompt_boxes is None:
@@ -312,7 +341,7 @@ class PixelLLM(BaseModel):
                 ids = tokens[part]
             result = dict(tokens=ids[0], boxes_xyxy=boxes, scores=scores)
             if self.point_head is not None:
-                hidden = self.read(visual, ids, said)[1]
+                hidden = self.read(visual, ids, said, **whole)[1]
                 points = self.locate(hidden, inside[part])
                 around = self.word_rules.boxes(points, ids)
                 result |= dict(points=points[0], word_boxes=around[0])

@@ -133,3 +133,31 @@ def test_a_random_size_moves_boxes_and_drops_what_is_cut_off(prepare):
         assert right - left <= 32 / made.scale[0] + 1e-3
         # Of the two narrow boxes at most one can be on a canvas of two thirds of the width.
         assert 1 <= len(made.tokens) <= 2
+
+
+def test_an_image_may_lie_in_the_middle_of_the_canvas(prepare):
+    masks = np.zeros((1, 40, 80), dtype=bool)
+    masks[0, 20:40, 20:40] = True
+    phrases = [Phrase('red', meta={'box_xyxy': [20, 20, 40, 40]})]
+    made = prepare('expressions', centred=True)(sample(phrases=phrases, gt_masks=masks)).lmm_inputs
+    # 32 x 16 pixels of 32 x 32: 8 rows above it and 8 below.
+    assert made.origin == (0, 8) and made.offset == (0, -8) and made.content_shape == (16, 32)
+    assert (made.pixels[:, 8:24] == 200).all() and made.pixels.sum() == 200 * 3 * 16 * 32
+    assert made.gt_boxes.tolist() == [[8, 16, 16, 24]]
+    assert made.prompt_boxes.tolist() == [[0, 8, 32, 24]]
+    assert made.gt_masks[0].nonzero().amin(0).tolist() == [16, 8] and made.gt_masks.sum() == 64
+    assert made.to_original(made.gt_boxes).tolist() == [[20, 20, 40, 40]]
+    # No reference keeps four zeros, which a place in the middle never has.
+    both = prepare('expressions', centred=True)(sample(phrases=[*phrases, Phrase('x')])).lmm_inputs
+    assert both.gt_boxes[1].tolist() == [0, 0, 0, 0]
+
+
+def test_a_larger_image_in_the_middle_is_cut_all_the_same(prepare):
+    torch.manual_seed(0)
+    regions = [Region((0, 0, 80, 40), meta={'caption': 'all'})]
+    made = prepare('regions', centred=True, scale_range=(1.5, 1.5))(sample(regions=regions))
+    made = made.lmm_inputs
+    # 48 x 24: cut to 32 columns, 4 rows above and below.
+    assert made.content_shape == (24, 32) and made.origin == (0, 4)
+    assert made.prompt_boxes.tolist() == [[0, 4, 32, 28]] and made.offset[1] == -4
+    assert (made.pixels[:, 4:28] == 200).all() and (made.pixels[:, :4] == 0).all()

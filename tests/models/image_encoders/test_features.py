@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from flmm.models.image_encoders import content_shapes, fuse_features, normalise_images
+from flmm.models.image_encoders import (
+    content_origins,
+    content_shapes,
+    fuse_features,
+    normalise_images,
+)
 
 
 def test_padding_stays_zero_after_normalising():
@@ -28,3 +33,10 @@ def test_features_meet_on_the_largest_grid():
     assert fused.shape == (1, 4, 4, 8)
     assert torch.allclose(fused[..., :3], torch.full((1, 4, 4, 3), 7.0))
     assert torch.equal(fused[..., 3:], large)
+
+
+def test_origins_are_where_the_image_begins():
+    inside = torch.zeros(2, 8, 8)
+    inside[0, :, 2:5], inside[1, 3:] = 1, 1
+    assert content_origins(inside).tolist() == [[2, 0], [0, 3]]
+    assert content_shapes(inside).tolist() == [[8, 3], [5, 8]]

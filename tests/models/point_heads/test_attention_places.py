@@ -34,3 +34,15 @@ def test_a_grid_with_padding_and_an_empty_map():
     maps[0, 0, 0, 0] = 1.0
     found = attention_places(maps, grid((0.0, -20.0, 40.0, 40.0)), (20, 40))
     assert found[0, 1] < -1  # above the image
+
+
+def test_spreads_are_the_deviations_around_the_centres():
+    maps = torch.zeros(1, 1, 2, 4)
+    maps[0, 0, 0, [0, 3]] = 0.5  # x = 5 and 35 of 40: 15 around 20, which is 0.75 of -1..1
+    maps.requires_grad_()
+    found = attention_places(maps, grid(), (20, 40), spread=True).view(2, 2, 2)
+    for power in range(2):
+        assert found[power, 0].tolist() == pytest.approx([0, -0.5], abs=1e-6)
+        assert found[power, 1].tolist() == pytest.approx([0.75, 0], abs=2e-3)
+    found.sum().backward()
+    assert torch.isfinite(maps.grad).all()

@@ -190,3 +190,74 @@ def test_places_are_needed_without_a_box_head(batch):
     with pytest.raises(ValueError, match='tensor'):
         system([], [], mode='tensor')
     assert MODELS.get('PixelLLM') is PixelLLM
+
+
+def on_a_llava(tiny_llava, tokenizer, **options):
+    """The same on the tiny LLaVA's eyes and words."""
+    torch.manual_seed(0)
+    lmm = dict(type='HFLMM', pretrained=str(tiny_llava), dtype='float32')
+    return PixelLLM(
+        image_encoders=[dict(type='LMMImageEncoder', lmm=lmm)],
+        prompt_encoder=dict(type='LocationPromptEncoder', channels=16),
+        prompt_extractor=dict(
+            type='PromptFeatureExtractor',
+            image_channels=32,
+            prompt_channels=16,
+            channels=16,
+            num_outputs=4,
+            out_channels=16,
+            depth=1,
+        ),
+        text_decoder=dict(
+            type='LMMTextDecoder',
+            lmm=lmm,
+            tokenizer=tokenizer,
+            visual_channels=16,
+            layers=(0, 2),
+            attention=True,
+            max_length=8,
+        ),
+        point_head=dict(type='MLPPointHead', in_channels=2 * 32 + 8 * 12, hidden_channels=32),
+        cells_encoder=0,
+        **options,
+    )
+
+
+def test_a_pretrained_lmm_may_be_the_text_model(tiny_llava, tiny_tokenizer, batch):
+    system = on_a_llava(tiny_llava, tiny_tokenizer, relative_to='canvas', autocast=True)
+    gt_points = torch.zeros(2, 2, 5, 2, 2)
+    gt_points[:, :, 1], gt_points[:, :, 2] = 10.0, 40.0
+    optimiser = torch.optim.AdamW([p for p in system.parameters() if p.requires_grad], lr=3e-3)
+    history = []
+    for _ in range(60):
+        losses = system.loss(**batch, gt_points=gt_points)
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        optimiser.step()
+        history.append({name: loss.item() for name, loss in losses.items()})
+    assert history[-1]['loss_text'] < 0.5 * history[0]['loss_text']
+    assert history[-1]['loss_point'] < 0.4 * history[0]['loss_point']
+    # The vision tower is frozen, the rest learns.
+    frozen = {name.partition('.')[0] for name, p in system.named_parameters() if p.grad is None}
+    assert frozen <= {'image_encoders', 'prompt_encoder'}
+    result = system.eval().predict(batch['images'], batch['inside'], batch['prompt_boxes'])
+    assert result[0]['tokens'][0, :4].tolist() == [1, 5, 6, 2]
+    points = result[0]['points'][0, 1:3].mean(1)
+    assert (points - torch.tensor([[10.0, 10.0], [40.0, 40.0]])).abs().max() < 8
+
+
+def test_points_are_relative_to_the_image_or_to_the_canvas(tiny_llava, tiny_tokenizer):
+    inside = torch.zeros(1, 56, 56)
+    inside[0, 14:42] = 1
+    hidden = torch.zeros(1, 1, 1, 2 * 32 + 8 * 12)
+    found = {}
+    for name in ('image', 'canvas'):
+        system = on_a_llava(tiny_llava, tiny_tokenizer, relative_to=name)
+        last = system.point_head.layers[-1]
+        torch.nn.init.zeros_(last.weight)
+        # Both coordinates at a quarter.
+        torch.nn.init.constant_(last.bias, -0.5)
+        found[name] = system.locate(hidden, inside)[0, 0, 0, 0].tolist()
+    assert found == {'image': [14, 14 + 7], 'canvas': [14, 14]}
+    with pytest.raises(ValueError, match='relative_to'):
+        on_a_llava(tiny_llava, tiny_tokenizer, relative_to='page')
