@@ -5,8 +5,8 @@ Examples:
   python tools/convert_gpt4roi.py make-delta llama-7b my-model my-delta
   python tools/convert_gpt4roi.py to-flmm GPT4RoI-7B clip-vit-large-patch14 checkpoints/llava_v0_7b
 
-Shards are mapped, not read: memory is needed for one weight at a time. The folder of ``to-flmm`` is the
-``lmm`` of configs/gpt4roi/*llava_v0*; its roi_extractor.safetensors is their checkpoint.
+Shards are mapped, not read: memory is needed for one weight at a time. The folder of ``to-flmm``
+is the ``lmm`` of configs/gpt4roi/*llava_v0*; its roi_extractor.safetensors is their checkpoint.
 """
 
 from __future__ import annotations

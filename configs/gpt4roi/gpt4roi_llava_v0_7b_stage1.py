@@ -34,6 +34,6 @@ test_dataloader = {
     for task, dataset in test_datasets.items()
 }
 test_evaluator = {
-    task: [dict(vcr_metric if task == 'vcr' else caption_metric, prefix=task)]
+    task: [dict(vcr_metric if task == 'vcr' else published_caption_metric, prefix=task)]
     for task in test_datasets
 }

@@ -1,4 +1,4 @@
-"""Scores of captions: BLEU, ROUGE-L and CIDEr without Java; METEOR and SPICE with it.
+"""Scores of captions: BLEU, ROUGE-L, CIDEr and a METEOR without Java; METEOR and SPICE with it.
 
 The scorers are those of pycocoevalcap, with which published numbers are made. Its tokenizer is a
 Java program; :func:`tokenize_caption` gives the same words for ordinary English without it.
@@ -24,6 +24,8 @@ CAPTION_METRICS = {
     'rouge_l': ('rouge_l',),
     'cider': ('cider',),
     'meteor': ('meteor',),
+    # Without synonyms and paraphrases, so lower than `meteor`; see flmm.evaluation.meteor.
+    'meteor_stems': ('meteor_stems',),
     'spice': ('spice',),
 }
 JAVA_METRICS = ('meteor', 'spice')
@@ -151,6 +153,14 @@ def caption_scores(
     singles: dict[str, list[float]] = {}
     for name in metrics:
         names = CAPTION_METRICS[name]
+        if name == 'meteor_stems':
+            from flmm.evaluation.meteor import meteor_scores  # which needs this module's tokenizer
+
+            singles[name] = meteor_scores(
+                list(predictions.values()), [references[key] for key in predictions]
+            )
+            totals[name] = sum(singles[name]) / len(singles[name])
+            continue
         # The scorers print; that is no part of a result.
         with contextlib.redirect_stdout(io.StringIO()):
             total, each = _scorer(name).compute_score(truths, hypotheses)

@@ -65,6 +65,8 @@ def test_each_task_has_its_metric():
         'refcocog_captions': 'CaptionMetric',
         'vcr': 'VCRMetric',
     }
+    scores = config.test_evaluator['refcocog_captions'][0].metrics
+    assert set(scores) >= {'bleu', 'rouge_l', 'cider', 'meteor'}
 
 
 FORMATS = ('refcoco', 'visual_genome', 'vcr', 'flickr30k', 'coco_detection', 'llava_regions')

@@ -51,6 +51,14 @@ def test_bleu_by_hand():
     assert scores['bleu_2'] == approx(math.sqrt(2 / 3 * 1 / 2) * brevity, rel=1e-6)
 
 
+def test_meteor_without_java_is_the_mean_of_flmm_s_own():
+    # Exactly the reference, and no word of it.
+    same = {'a': 'A red dog.', 'b': 'blue'}
+    scores, each = caption_scores(same, {'a': ['a red dog'], 'b': ['cats run']}, ('meteor_stems',))
+    assert each['meteor_stems'] == [1, 0] and scores['meteor_stems'] == 0.5
+    assert math.isnan(caption_scores({}, {}, ('meteor_stems',))[0]['meteor_stems'])
+
+
 def test_cider_of_a_perfect_caption_is_ten_and_of_one_image_nothing():
     same = {'a': ['one two three four'], 'b': ['five six seven eight']}
     scores, each = caption_scores({k: v[0] for k, v in same.items()}, same, ('cider',))

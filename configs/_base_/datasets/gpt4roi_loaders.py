@@ -17,4 +17,7 @@ loading = [dict(type=LoadImage), dict(type=LoadRegions)]
 reading = dict(type=PrepareLMMInputs)
 weighing = dict(type=PrepareChoices)
 concat = dict(type=ConcatGrounding)
-caption_metric, vcr_metric = dict(type=CaptionMetric), dict(type=VCRMetric)
+# METEOR needs Java, which takes a while to start; meteor_stems, the project's own, is lower.
+caption_metric = dict(type=CaptionMetric, metrics=('bleu', 'rouge_l', 'cider', 'meteor_stems'))
+published_caption_metric = dict(caption_metric, metrics=(*caption_metric['metrics'], 'meteor'))
+vcr_metric = dict(type=VCRMetric)

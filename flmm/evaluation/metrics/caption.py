@@ -24,13 +24,14 @@ from flmm.utils.errors import FLMMError
 
 @METRICS.register_module()
 class CaptionMetric(EntryMetric):
-    """BLEU-1..4, ROUGE-L, CIDEr, and METEOR and SPICE where there is Java.
+    """BLEU-1..4, ROUGE-L, CIDEr, flmm's METEOR, and METEOR and SPICE where there is Java.
 
     Reads ``prediction.text`` and ``prediction.sample.meta['references']`` (a list of captions).
 
     Keys (percent; CIDEr times 100 as in the literature): ``bleu_1`` to ``bleu_4``, ``rouge_l``,
-    ``cider``, ``meteor``, ``spice``; besides ``num_captions`` and ``num_skipped``. METEOR and
-    SPICE without Java are nan, with the reason in the notes.
+    ``cider``, ``meteor``, ``spice``, ``meteor_stems`` (flmm's METEOR without synonyms, see
+    :mod:`flmm.evaluation.meteor`); besides ``num_captions`` and ``num_skipped``. METEOR and SPICE
+    without Java are nan, with the reason in the notes.
 
     Args:
         metrics: Names in :data:`flmm.evaluation.captions.CAPTION_METRICS`.
