@@ -6,7 +6,7 @@ Pure functions from what a public file holds to what the derived file holds; the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flmm.utils.errors import AnnotationError
@@ -169,6 +169,41 @@ def pointqa_look_twice(
         return [entry for image_id in image_ids for entry in dataset[image_id]]
     except (KeyError, TypeError) as error:
         raise _format_error('PointQA (look twice)', error) from error
+
+
+def iconqa_questions(folders: Mapping[str, dict[str, Json]]) -> list[dict[str, Json]]:
+    """IconQA's folders of one kind and split -> a list of questions, by number.
+
+    Args:
+        folders: Name of each folder (``iconqa/test/choose_txt/7``: ``'7'``) and what its
+            ``data.json`` holds.
+
+    Returns:
+        ``[{image_id, question, choices, answer}]``; ``answer`` is an index.
+
+    Raises:
+        AnnotationError: A file is in another format, or its choices are pictures or missing.
+    """
+    try:
+        ordered = sorted(folders, key=int)
+        kinds = {folders[name].get('ques_type', 'choose_txt') for name in ordered}
+        if kinds - {'choose_txt'}:
+            raise AnnotationError(
+                'the annotation file', f'is of the kind {sorted(kinds)}; only choose_txt has texts.'
+            )
+        return [
+            {
+                'image_id': name,
+                'question': folders[name]['question'],
+                'choices': [str(choice) for choice in folders[name]['choices']],
+                'answer': int(folders[name]['answer']),
+            }
+            for name in ordered
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, AnnotationError):
+            raise
+        raise _format_error('IconQA', error) from error
 
 
 def _format_error(name: str, error: Exception) -> AnnotationError:

@@ -22,7 +22,7 @@ class IconQADataset(InstructionDataset):
     """Read a list of ``{image_id, question, choices, answer}`` (``answer`` is an index).
 
     Args:
-        ann_file: The json.
+        ann_file: The json, made by :func:`flmm.datasets.derived_files.iconqa_questions`.
         image_root: Folder with ``<image_id>/image.png`` (``iconqa/test/choose_txt``).
         pipeline: Transforms, or their configs.
         seed: Of the choice of templates.
@@ -39,7 +39,11 @@ class IconQADataset(InstructionDataset):
     ) -> None:
         content = load_json(ann_file)
         if not isinstance(content, list):
-            raise AnnotationError(ann_file, f'expected a list, got {type(content).__name__}.')
+            raise AnnotationError(
+                ann_file,
+                f'expected a list, got {type(content).__name__}.',
+                fix='tools/prepare_data/derive_pink.py iconqa makes it of the official folders.',
+            )
         super().__init__(ann_file, content, image_root, name, pipeline, seed)
 
     def image_name(self, record: Any) -> str:

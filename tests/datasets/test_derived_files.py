@@ -4,6 +4,7 @@ import pytest
 
 from flmm.datasets.derived_files import (
     boxes_by_image,
+    iconqa_questions,
     pointqa_local,
     pointqa_look_twice,
     regions_as_expressions,
@@ -73,9 +74,21 @@ def test_pointqa_s_questions_of_the_images_of_a_split():
     assert pointqa_look_twice({'1': ['x'], '2': ['y', 'z']}, ['2', '1']) == ['y', 'z', 'x']
 
 
+def test_iconqa_s_folders_become_a_list_by_number():
+    def entry(kind='choose_txt'):
+        return {'question': 'q', 'choices': [2, 'x'], 'answer': 1, 'ques_type': kind, 'grade': 'k'}
+
+    found = iconqa_questions({'10': entry(), '9': entry()})
+    assert [one['image_id'] for one in found] == ['9', '10']
+    assert found[0] == {'image_id': '9', 'question': 'q', 'choices': ['2', 'x'], 'answer': 1}
+    with pytest.raises(AnnotationError, match='choose_img'):
+        iconqa_questions({'1': entry(), '2': entry('choose_img')})
+
+
 @pytest.mark.parametrize(
     ('derive', 'name'),
     [
+        (lambda: iconqa_questions({'1': {'question': 'q'}}), 'IconQA'),
         (lambda: boxes_by_image({'images': []}), 'COCO'),
         (lambda: regions_as_expressions([{}]), 'Visual Genome'),
         (lambda: visual7w_splits({}), 'Visual7W'),

@@ -7,6 +7,7 @@ Examples:
   derive_pink.py visual7w dataset_v7w_pointing.json FOLDER    train.json, val.json, test.json
   derive_pink.py pointqa_local localqa_dataset.json test.json --ids localqa_testfinal_imgs.json
   derive_pink.py pointqa_look_twice looktwiceqa_dataset.json test.json --ids ..._imgs.json
+  derive_pink.py iconqa iconqa/test/choose_txt choose_txt_test.json
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 from pathlib import Path
 
 from flmm.datasets import derived_files as derive
-from flmm.utils.errors import FLMMError
+from flmm.utils.errors import FLMMError, InputFileError
 from flmm.utils.safe_io import load_json, write_json
 
 KINDS = (
@@ -26,6 +27,7 @@ KINDS = (
     'visual7w',
     'pointqa_local',
     'pointqa_look_twice',
+    'iconqa',
 )
 
 
@@ -35,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('kind', choices=KINDS)
-    parser.add_argument('source', type=Path, help='public file')
+    parser.add_argument('source', type=Path, help='public file; for iconqa a folder')
     parser.add_argument('out', type=Path, help='file to write; for visual7w a folder')
     parser.add_argument('--ids', type=Path, help='PointQA: json list of the images of a split')
     args = parser.parse_args(argv)
@@ -50,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _derive(args: argparse.Namespace) -> None:
+    if args.kind == 'iconqa':
+        _write(args.out, derive.iconqa_questions(_read_folders(args.source)))
+        return
     content = load_json(args.source)
     if args.kind == 'visual7w':
         for split, questions in derive.visual7w_splits(content).items():
@@ -63,6 +68,13 @@ def _derive(args: argparse.Namespace) -> None:
         'pointqa_look_twice': lambda: derive.pointqa_look_twice(content, load_json(args.ids)),
     }
     _write(args.out, makers[args.kind]())
+
+
+def _read_folders(root: Path) -> dict:
+    found = {path.parent.name: load_json(path) for path in root.glob('*/data.json')}
+    if not found:
+        raise InputFileError(root, 'has no folder with a data.json in it.')
+    return found
 
 
 def _write(path: Path, entries: list) -> None:

@@ -50,7 +50,8 @@ _answers = dict(
     okvqa=(
         dict(type=VQADataset, ann_file='data/okvqa/mscoco_val2014_annotations.json',
              question_file='data/okvqa/OpenEnded_mscoco_val2014_questions.json',
-             image_root='data/coco/val2017', answer_key='raw_answer', name='okvqa'), 'vqa'),
+             image_root='data/coco/val2014', image_pattern='COCO_val2014_{:012d}.jpg',
+             answer_key='raw_answer', name='okvqa'), 'vqa'),
     aokvqa=(
         dict(type=AOKVQADataset, ann_file='data/aokvqa/aokvqa_v1p0_val.json',
              image_root='data/coco/val2017', shuffle=False), 'choice'),
@@ -64,6 +65,9 @@ _answers = dict(
     visual7w=(
         dict(type=Visual7WDataset, ann_file='data/visual7w/dataset_v7w_pointing.json',
              image_root='data/visual7w/images', split='test'), 'choice'),
+    visual7w_telling=(
+        dict(type=Visual7WDataset, ann_file='data/visual7w/dataset_v7w_telling.json',
+             image_root='data/visual7w/images', split='test', name='visual7w_telling'), 'choice'),
     pointqa_local=(
         dict(_point, type=PointQALocalDataset, ann_file='data/pointqa/local_test.json',
              shown='point'), 'exact'),
