@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flmm.structures import REGION_PLACEHOLDER, GroundingSample, Region
+from flmm.structures import REGION_PLACEHOLDER, GroundingSample, Region, Turn
+from flmm.utils.boxes import Box
 from flmm.visualization.colours import phrase_colour
 from flmm.visualization.overlays import resize_for_display
 from flmm.visualization.panels import Word
@@ -55,16 +56,42 @@ def draw_regions(
     return Image.fromarray(canvas)
 
 
+def draw_boxes(
+    image: Image.Image, boxes: Sequence[Box | None], longer_side: int | None = None
+) -> Image.Image:
+    """Outline boxes, the k-th in the colour of phrase k; None has no outline.
+
+    Args:
+        image: RGB image.
+        boxes: In pixels of the image.
+        longer_side: Size of the picture in pixels; None keeps the image's.
+
+    Returns:
+        A new RGB image.
+    """
+    return draw_regions(image, [Region(box) for box in boxes], longer_side)
+
+
 def turn_words(sample: GroundingSample) -> list[Word]:
     """The turns as people read them; ``<region>`` in the colour of what it stands for."""
-    words, region = [], 0
-    for turn in sample.turns:
+    return [word for line in turn_lines(sample.turns) for word in line]
+
+
+def turn_lines(turns: Sequence[Turn]) -> list[list[Word]]:
+    """Of each turn a line for the user and one for the assistant.
+
+    Args:
+        turns: In order: the k-th ``<region>`` of all has the colour of region k.
+    """
+    lines, region = [], 0
+    for turn in turns:
         for speaker, text in (('User: ', turn.request), ('Assistant: ', turn.answer or '...')):
             first, *rest = text.split(REGION_PLACEHOLDER)
-            words.append(Word(speaker + first))
+            line = [Word(speaker + first)]
             for part in rest:
-                words.append(Word(REGION_PLACEHOLDER, phrase_colour(region)))
+                line.append(Word(REGION_PLACEHOLDER, phrase_colour(region)))
                 region += 1
                 if part.strip():
-                    words.append(Word(part))
-    return words
+                    line.append(Word(part))
+            lines.append(line)
+    return lines

@@ -40,6 +40,16 @@ def test_a_sample_without_masks_or_text_is_still_drawn():
     assert draw_sample(bare, side=100).width == 120
 
 
+def test_phrases_with_a_box_alone_show_it_as_ground_truth():
+    boxed = GroundingSample('a', image=Image.new('RGB', (30, 20)), ori_shape=(20, 30))
+    boxed.phrases = [Phrase('the sky', meta={'box_xyxy': [0, 0, 30, 10]})]
+    assert draw_sample(boxed, side=100).width == 230
+    no_masks = torch.zeros(0, 20, 30, dtype=torch.bool)
+    written = GroundingPrediction(boxed, no_masks, text='up there')
+    assert draw_prediction(written, side=100).width == 230
+    assert draw_prediction(written, side=100, boxes=[None]).width == 340
+
+
 def test_a_sample_without_image_says_what_is_missing():
     with pytest.raises(ValueError, match='LoadImage'):
         draw_sample(sample(with_image=False))

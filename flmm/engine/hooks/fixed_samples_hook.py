@@ -82,4 +82,6 @@ class FixedSamplesHook(Hook):
             return
         for index, prediction in enumerate(predictions):
             sheet = prediction_item(prediction).image
+            if sheet is None:  # talk without an image
+                continue
             runner.visualizer.add_image(f'sample_{index}', np.asarray(sheet), step)
