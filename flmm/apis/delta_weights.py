@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -75,13 +76,16 @@ class Shards:
     def _read(self, name: str) -> dict[str, Tensor]:
         if self._loaded[0] != name:
             self._loaded = ('', {})  # let go of the last one first
-            path = self.folder / name
-            if path.suffix == '.safetensors':
-                content = load_safetensors_file(path)
-            else:
-                content = load_torch_file(path, mmap=path.is_file() and zipfile.is_zipfile(path))
-            self._loaded = (name, content)
+            self._loaded = (name, read_weights(self.folder / name))
         return self._loaded[1]
+
+
+def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
+    """Map one file of weights, a ``.safetensors`` or one of ``torch.save``."""
+    path = Path(path)
+    if path.suffix == '.safetensors':
+        return load_safetensors_file(path)
+    return load_torch_file(path, mmap=path.is_file() and zipfile.is_zipfile(path))
 
 
 def apply_delta(base: str | os.PathLike, delta: str | os.PathLike, out: str | os.PathLike) -> int:
@@ -176,37 +180,60 @@ def to_flmm(
     Returns:
         How many weights went to the LMM, and how many to the extractor.
     """
-    out, extractor, count = Path(out), {}, 0
-
-    def renamed(name: str, value: Tensor) -> dict[str, Tensor]:
-        nonlocal count
-        if 'rotary_emb.inv_freq' in name:
-            return {}
-        own = gpt4roi_key(name)
-        if own.startswith('roi_extractor.'):
-            extractor[own] = value
-            return {}
-        count += 1
-        return {own.removeprefix('lmm.model.'): value}
-
-    tower = Shards(vision)
-    names: dict[str, str] = {}
-    for prefix, source in (('lmm', Shards(model)), ('vision', tower)):
-        for number, (_, weights) in enumerate(source.parts()):
-            wanted = {
-                name: value for name, value in weights.items() if prefix == 'lmm' or _is_tower(name)
-            }
-            part: dict[str, Tensor] = {}
-            for name, value in wanted.items():
-                part |= renamed(name, value)
-            _save(part, out / f'{prefix}-{number:05d}.safetensors', names)
-    _write_index(out, names)
+    out = Path(out)
+    count, extractor = write_lmm(Shards(model), Shards(vision), out)
     write_safetensors(out / 'roi_extractor.safetensors', extractor)
     return count, len(extractor)
 
 
-def _is_tower(name: str) -> bool:
-    return name.startswith('vision_model.') and not name.endswith('position_ids')
+def write_lmm(
+    model: Shards,
+    vision: Shards,
+    out: Path,
+    change: Callable[[str, Tensor], Tensor | LaterTensor] = lambda _, value: value,
+    further: Mapping[str, Tensor] | None = None,
+) -> tuple[int, dict[str, Tensor]]:
+    """Write a LLaVA v0 as transformers names its weights.
+
+    Args:
+        model: Language model, with or without projector and region extractor, official names.
+        vision: CLIP; of it the vision tower is taken.
+        out: Folder to write.
+        change: Official name and weight -> what is written of it.
+        further: Weights to be written besides, under official names.
+
+    Returns:
+        How many weights were written, and those of the region extractor, which were not.
+    """
+    names: dict[str, str] = {}
+    extractor: dict[str, Tensor] = {}
+    # One file after the other: some kinds of files are read whole.
+    parts = itertools.chain(
+        (('lmm', weights) for _, weights in model.parts()),
+        [('further', further or {})],
+        (('vision', _tower_of(weights)) for _, weights in vision.parts()),
+    )
+    for number, (kind, weights) in enumerate(parts):
+        part: dict[str, Tensor | LaterTensor] = {}
+        for name, value in weights.items():
+            if 'rotary_emb.inv_freq' in name:
+                continue
+            own = gpt4roi_key(name)
+            if own.startswith('roi_extractor.'):
+                extractor[own] = value
+            else:
+                part[own.removeprefix('lmm.model.')] = change(name, value)
+        _save(part, out / f'{kind}-{number:05d}.safetensors', names)
+    _write_index(out, names)
+    return len(names), extractor
+
+
+def _tower_of(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: value
+        for name, value in weights.items()
+        if name.startswith('vision_model.') and not name.endswith('position_ids')
+    }
 
 
 def _write_shards(

@@ -1,6 +1,6 @@
 """LLaVA v0 on Vicuna-7B v0 with CLIP ViT-L/14 at 224, on which GPT4RoI was trained.
 
-``tools/convert_gpt4roi.py`` makes the folder from the parts of the release.
+``tools/convert_gpt4roi.py assemble`` makes the folder of Vicuna, CLIP and LLaVA's projector.
 """
 
 from flmm.models.lmms import ConversationProcessor, HFLMM, LMMProcessor, SquashImageProcessor
