@@ -28,9 +28,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('predictions', type=Path, help='.json or .jsonl with ids and texts')
     add('--all-questions', action='store_true', help='also those without an image')
     add('--out', type=Path, metavar='FILE', help='write the scores here too')
-    add('--judge-url', metavar='URL', help="of the model that grades MM-Vet's answers")
+    add('--judge-url', metavar='URL', help='of a judge: MM-Vet, MathVista, MMBench')
     add('--judge-model', metavar='NAME', default='', help='its name there')
-    add('--judge-cache', type=Path, metavar='FILE', help='keep grades that are paid for')
+    add('--judge-cache', type=Path, metavar='FILE', help='keep replies that are paid for')
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""Score a checkpoint on the test sets of its config.
+r"""Score a checkpoint on the test sets of its config.
 
 Examples:
   python tools/test.py CONFIG work_dirs/run/iter_1000.pth
@@ -7,6 +7,8 @@ Examples:
   python tools/test.py CONFIG CHECKPOINT --task refcoco --protocol sentence=all concat=False
   python tools/test.py CONFIG CHECKPOINT --show-dir gallery --out results.json
   python tools/test.py configs/vqa/llava_1_5_7b_benchmarks.py --task pope,mme
+  python tools/test.py configs/vqa/llava_1_5_7b_benchmarks.py --task mmvet,mathvista,mmbench \
+      --judge-url http://localhost:8000/v1 --judge-model NAME
   tools/dist_test.sh CONFIG CHECKPOINT 8 --task all
 
 Writes results.json, metrics.json, samples/TASK.jsonl and curves/TASK.png into the work dir.
@@ -60,6 +62,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='options of all data sets that take them: sentence=all concat=False plural_as=own',
     )
+    add(
+        '--judge-url',
+        metavar='URL',
+        help='OpenAI-compatible model that grades MM-Vet and reads free answers to MathVista and '
+        'MMBench; every answer may cost a request',
+    )
+    add('--judge-model', metavar='NAME', default='', help='its name there')
+    add(
+        '--judge-key-env',
+        metavar='VAR',
+        default='OPENAI_API_KEY',
+        help='environment variable with its key; none is needed where the endpoint asks none',
+    )
     add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override the config')
     add('--launcher', default='none', choices=('none', 'pytorch', 'slurm', 'mpi'))
     # torchrun's predecessor passes it; nothing here reads it.
@@ -76,6 +91,17 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f'must be at least 1, got {value}')
     return value
+
+
+def _judge(args: argparse.Namespace) -> dict | None:
+    """Config of the judge that the arguments name; a wrong address fails here."""
+    if not args.judge_url:
+        return None
+    from flmm.apis.judge import Judge
+
+    named = dict(base_url=args.judge_url, model=args.judge_model, api_key_env=args.judge_key_env)
+    Judge(**named)
+    return dict(type=Judge, **named)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,6 +133,7 @@ def main(argv: list[str] | None = None) -> int:
             show=args.show,
             cfg_options=args.cfg_options,
             launcher=args.launcher,
+            judge=_judge(args),
             needs_checkpoint=True,
         )
     except FLMMError as error:

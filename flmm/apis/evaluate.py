@@ -20,6 +20,7 @@ from torch import nn
 from flmm.apis.config import load_config
 from flmm.apis.provenance import data_hashes, machine, text_hash, versions, weight_hashes
 from flmm.apis.task_choice import (
+    apply_judge,
     apply_protocol,
     choose_tasks,
     metainfo_of_config,
@@ -60,6 +61,8 @@ class EvaluationOptions:
         show_dir: Write a gallery of predictions here.
         show: Open the gallery in a browser at the end.
         launcher: mmengine's: ``none``, ``pytorch``, ``slurm``, ``mpi``.
+        judge: Config of a language model that grades or reads answers where a benchmark asks one;
+            its replies are kept in the work dir.
         needs_checkpoint: Refuse to score a model with a trainable part that was not loaded.
     """
 
@@ -74,6 +77,7 @@ class EvaluationOptions:
     show_dir: str | Path | None = None
     show: bool = False
     launcher: str = 'none'
+    judge: Mapping[str, Any] | None = None
     needs_checkpoint: bool = False
 
 
@@ -137,6 +141,7 @@ def evaluate(
                 'text': cfg.pretty_text,
             },
             'protocol': dict(chosen.protocol),
+            'judge': _public(chosen.judge),
             'weights': sources['weights'],
             'data': sources['data'],
             'versions': versions(),
@@ -203,12 +208,11 @@ def _build_runner(
     if chosen.show_dir is not None:
         title = f'Predictions of {name}'
         gallery = [dict(type=GalleryHook, folder=str(chosen.show_dir), title=title)]
-    _check_evaluators(cfg, loaders)
     return EvaluationRunner(
         model=cfg.model,
         work_dir=str(work_dir),
         test_dataloader=dict(loaders),
-        test_evaluator={task: cfg.test_evaluator[task] for task in loaders},
+        test_evaluator=_evaluators(cfg, loaders, work_dir, chosen.judge),
         test_cfg=dict(
             type=MultiTaskTestLoop,
             limit=chosen.limit,
@@ -229,10 +233,21 @@ def _build_runner(
     )
 
 
-def _check_evaluators(cfg: Config, loaders: Mapping[str, Any]) -> None:
+def _evaluators(
+    cfg: Config, loaders: Mapping[str, Any], work_dir: Path, judge: Mapping[str, Any] | None
+) -> dict[str, Any]:
     missing = [task for task in loaders if task not in cfg.test_evaluator]
     if missing:
         raise FLMMError(f'test_evaluator has no metrics for the tasks {", ".join(missing)}.')
+    found = {task: cfg.test_evaluator[task] for task in loaders}
+    if judge is None:
+        return found
+    return apply_judge(found, {'cache': str(work_dir / 'judge_cache.jsonl'), **judge})
+
+
+def _public(judge: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a result file tells of a judge."""
+    return judge and {key: judge[key] for key in ('model', 'base_url') if key in judge}
 
 
 def _write(

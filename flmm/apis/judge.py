@@ -8,9 +8,10 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -23,10 +24,25 @@ Given answer: {answer}
 How far does the given answer say the same as the right one? 1 means the same, 0 means something \
 else or no answer; use values between for answers that are partly right. Reply with one number \
 from 0 to 1 and nothing else."""
+_CHOOSE = """A question about a picture was answered in free words. You do not see the picture.
+Question: {question}
+Options:
+{options}
+Given answer: {answer}
+Which option does the given answer mean? Reply with its letter alone, or with NONE if it means \
+none of them."""
+_EXTRACT = """A question about a picture was answered at length. Do not answer it yourself: only \
+copy what the given answer says in the end.
+Question: {question}
+Given answer: {answer}
+Reply with the final result of the given answer, as {form}, and nothing else; reply with NONE if \
+it gives no result."""
 _NUMBER = re.compile(r'(?<![\d.])(?<!-)(?:0(?:\.\d+)?|1(?:\.0+)?|\.\d+)(?![\d.]*\d)')
 # Worth another try: busy, or broken for the moment.
 _RETRIED = (408, 409, 429, 500, 502, 503, 504)
-_REPLY_TOKENS = 8
+_REPLY_TOKENS, _TEXT_TOKENS = 8, 64
+_LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+_NONE = 'NONE'
 
 
 class JudgeError(FLMMError):
@@ -61,13 +77,13 @@ class CostEstimate:
 
 
 class Judge:
-    """Scores of answers from a chat-completions endpoint.
+    """Scores of answers, and readings of long ones, from a chat-completions endpoint.
 
     Args:
         base_url: Address up to ``/v1``, for example ``http://localhost:8000/v1``.
         model: Name of the model there.
         api_key_env: Environment variable with the key; an endpoint without keys needs none.
-        cache: JSONL file of scores that are already paid for; None keeps none.
+        cache: JSONL file of replies that are already paid for; None keeps none.
         retries: Further tries after the first.
         wait: Seconds before the second try; doubled each time, with some randomness.
         timeout: Seconds for one reply.
@@ -132,25 +148,78 @@ class Judge:
             JudgeError: No usable reply after all tries, or a reply that another try cannot mend
                 (wrong address, key or model).
         """
-        prompt = _prompt(question, answer, truth)
+        return self._reply(_prompt(question, answer, truth), _read_score, _REPLY_TOKENS)
+
+    def choose(self, question: str, answer: str, options: Sequence[str]) -> int | None:
+        """Which option an answer means.
+
+        Args:
+            question: What was asked.
+            answer: What was said.
+            options: Their texts.
+
+        Returns:
+            Index of the option; None where the answer means none of them.
+
+        Raises:
+            JudgeError: See :meth:`score`.
+        """
+        listed = '\n'.join(f'{a}. {b}' for a, b in zip(_LETTERS, options, strict=False))
+        prompt = _CHOOSE.format(question=question, options=listed, answer=_shortened(answer))
+        letters = _LETTERS[: len(options)]
+
+        def read(text: str) -> tuple[str | None, str]:
+            said = text.strip().strip('.()"').upper()
+            if said == _NONE or (len(said) == 1 and said in letters):
+                return said, ''
+            return None, f'the reply {text!r:.100} is no letter of {letters} and not {_NONE}'
+
+        letter = self._reply(prompt, read, _REPLY_TOKENS)
+        return None if letter == _NONE else letters.index(letter)
+
+    def extract(self, question: str, answer: str, form: str) -> str:
+        """Find the final result in a long answer.
+
+        Args:
+            question: What was asked.
+            answer: What was said.
+            form: What a result looks like, such as ``'an integer'``.
+
+        Returns:
+            The result as the judge copied it; ``''`` where the answer has none.
+
+        Raises:
+            JudgeError: See :meth:`score`.
+        """
+        prompt = _EXTRACT.format(question=question, answer=_shortened(answer), form=form)
+
+        def read(text: str) -> tuple[str | None, str]:
+            return (text.strip(), '') if text.strip() else (None, 'the reply is empty')
+
+        found = self._reply(prompt, read, _TEXT_TOKENS)
+        return '' if found.strip('."').upper() == _NONE else found
+
+    def _reply(self, prompt: str, read: Callable[[str], tuple[Any, str]], max_tokens: int) -> Any:
+        """What is kept of a prompt, else what a new reply to it says."""
         key = self._key(prompt)
         if key not in self._cache:
-            value = self._ask(prompt)
+            value = self._ask(prompt, read, max_tokens)
             self._cache[key] = value
             self._append(key, value)
         return self._cache[key]
 
-    def _ask(self, prompt: str) -> float:
+    def _ask(self, prompt: str, read: Callable[[str], tuple[Any, str]], max_tokens: int) -> Any:
         problem = ''
         for attempt in range(self.retries + 1):
             wait = self.wait * 2**attempt * (0.75 + random.random() / 2)
             try:
-                response = self.client.post(self.url, json=self._body(prompt))
+                response = self.client.post(self.url, json=self._body(prompt, max_tokens))
             except httpx.HTTPError as error:
                 problem = f'{type(error).__name__}: {error}'
             else:
                 if response.status_code == 200:
-                    value, problem = _read_score(response)
+                    text, problem = _text_of(response)
+                    value, problem = (None, problem) if text is None else read(text)
                     if value is not None:
                         return value
                 elif response.status_code in _RETRIED:
@@ -164,22 +233,22 @@ class Judge:
             if attempt < self.retries:
                 self.sleep(wait)
         raise JudgeError(
-            f'{self.url} gave no usable score in {self.retries + 1} tries; the last time: '
+            f'{self.url} gave no usable reply in {self.retries + 1} tries; the last time: '
             f'{problem}. What was scored before is kept; run again to go on.'
         )
 
-    def _body(self, prompt: str) -> dict:
+    def _body(self, prompt: str, max_tokens: int) -> dict:
         return {
             'model': self.model,
             'messages': [{'role': 'user', 'content': prompt}],
             'temperature': 0,
-            'max_tokens': _REPLY_TOKENS,
+            'max_tokens': max_tokens,
         }
 
     def _key(self, prompt: str) -> str:
         return hashlib.sha256(f'{self.url}\n{self.model}\n{prompt}'.encode()).hexdigest()
 
-    def _append(self, key: str, value: float) -> None:
+    def _append(self, key: str, value: float | str) -> None:
         if self.cache_path is None:
             return
         self.cache_path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,30 +259,40 @@ class Judge:
 
 
 def _prompt(question: str, answer: str, truth: str) -> str:
-    return _PROMPT.format(question=question, answer=answer[:2000] or '(nothing)', truth=truth)
+    return _PROMPT.format(question=question, answer=_shortened(answer), truth=truth)
 
 
-def _read_cache(path: Path | None) -> dict[str, float]:
-    """Scores of a cache; a last line that a kill cut short is left out."""
-    scores: dict[str, float] = {}
+def _shortened(answer: str) -> str:
+    return answer[:2000] or '(nothing)'
+
+
+def _read_cache(path: Path | None) -> dict[str, float | str]:
+    """Scores and texts of a cache; a last line that a kill cut short is left out."""
+    scores: dict[str, float | str] = {}
     if path is None or not path.is_file():
         return scores
     for line in path.read_text(encoding='utf-8').splitlines():
         try:
             record = json.loads(line)
-            scores[str(record['key'])] = float(record['score'])
+            kept = record['score']
+            scores[str(record['key'])] = kept if isinstance(kept, str) else float(kept)
         except (json.JSONDecodeError, KeyError, TypeError, ValueError):
             continue
     return scores
 
 
-def _read_score(response: httpx.Response) -> tuple[float | None, str]:
-    """The number in a reply, or what is wrong with it."""
+def _text_of(response: httpx.Response) -> tuple[str | None, str]:
+    """The text of a reply, or what is wrong with it."""
     try:
         text = response.json()['choices'][0]['message']['content']
     except (ValueError, KeyError, IndexError, TypeError) as error:
         return None, f'the reply is no chat completion ({type(error).__name__} {error})'
-    found = _NUMBER.findall(text) if isinstance(text, str) else []
+    return (text, '') if isinstance(text, str) else (None, f'the reply {text!r:.100} is no text')
+
+
+def _read_score(text: str) -> tuple[float | None, str]:
+    """The number in a reply, or what is wrong with it."""
+    found = _NUMBER.findall(text)
     if len(set(map(float, found))) != 1:
         return None, f'the reply {text!r:.100} holds no single number from 0 to 1'
     return float(found[0]), ''

@@ -8,7 +8,7 @@ from typing import Any
 
 from flmm.datasets.benchmarks import read_benchmark
 from flmm.evaluation.vqa import match_answers, score
-from flmm.evaluation.vqa.scores import AnswerJudge
+from flmm.evaluation.vqa.answer_judge import AnswerJudge
 from flmm.utils.errors import AnnotationError
 from flmm.utils.json_lines import read_json_lines
 from flmm.utils.safe_io import load_json
@@ -31,7 +31,7 @@ def score_file(
         ann_file: Its official file or folder.
         predictions: See :func:`read_predictions`.
         images_only: Leave questions without an image out.
-        judge: What grades MM-Vet's answers.
+        judge: What grades MM-Vet's answers and reads those to MathVista and MMBench.
 
     Returns:
         ``metrics``, ``matching`` (counts of answered, missing, repeated, conflicting and unknown

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from flmm.evaluation.vqa import JUDGED
 from flmm.registry import DATASETS
 from flmm.utils.errors import FLMMError
 
@@ -143,3 +144,38 @@ def _check_value(cls: type, key: str, value: Any) -> None:
             f'--protocol {key} of {cls.__name__} is one of {", ".join(map(str, allowed))}, '
             f'got {value!r}.'
         )
+
+
+def apply_judge(evaluators: Mapping[str, Any], judge: Mapping[str, Any]) -> dict[str, Any]:
+    """Name a judge to the metrics that ask one.
+
+    Args:
+        evaluators: Lists of metrics' configs by task; not changed.
+        judge: Config of the judge.
+
+    Returns:
+        New configs by task.
+
+    Raises:
+        FLMMError: No metric asks one.
+    """
+    asked = False
+
+    def changed(cfg: Any) -> Any:
+        nonlocal asked
+        if isinstance(cfg, Mapping) and cfg.get('benchmark') in JUDGED:
+            asked = True
+            return {**cfg, 'judge': dict(judge)}
+        return cfg
+
+    result = {
+        task: [changed(cfg) for cfg in metrics]
+        if isinstance(metrics, Sequence)
+        else changed(metrics)
+        for task, metrics in evaluators.items()
+    }
+    if not asked:
+        raise FLMMError(
+            f'None of the tasks {", ".join(evaluators)} asks a judge; {", ".join(JUDGED)} do.'
+        )
+    return result

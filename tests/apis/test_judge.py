@@ -1,48 +1,19 @@
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fake_endpoint import running_endpoint
 
 from flmm.apis.judge import Judge, JudgeError
 from flmm.utils.errors import FLMMError
 
 
-class FakeEndpoint(HTTPServer):
-    """Replies with the next of a list of ``(status, reply)`` and keeps what it was sent."""
-
-    def __init__(self):
-        super().__init__(('127.0.0.1', 0), _Handler)
-        self.replies, self.seen = [], []
-        self.url = f'http://127.0.0.1:{self.server_port}/v1'
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers['Content-Length']))
-        server = self.server
-        server.seen.append((self.path, dict(self.headers), json.loads(body)))
-        status, reply = server.replies.pop(0) if server.replies else (200, '1')
-        if not isinstance(reply, dict):
-            reply = {'choices': [{'message': {'content': reply}}]}
-        content = json.dumps(reply).encode()
-        self.send_response(status)
-        self.send_header('Content-Length', str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
 def endpoint():
-    server = FakeEndpoint()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with running_endpoint() as server:
+        yield server
 
 
 @pytest.fixture
@@ -127,3 +98,26 @@ def test_a_cache_cut_short_by_a_kill_is_still_a_cache(endpoint, make_judge, tmp_
         file.write('{"key": "ab')
     make_judge().score(*ITEM)
     assert len(endpoint.seen) == 1
+
+
+def test_options_are_chosen_by_letter_or_not_at_all(endpoint, make_judge):
+    endpoint.replies = [(200, 'it is the second'), (200, '(b).'), (200, 'none'), (200, 'D')]
+    judge = make_judge(retries=1)
+    asked = 'Which?', 'the one on the left', ['a cat', 'a dog', 'a cow']
+    assert judge.choose(*asked) == 1 and len(endpoint.seen) == 2
+    assert 'B. a dog' in endpoint.seen[0][2]['messages'][0]['content']
+    assert make_judge().choose(*asked) == 1 and len(endpoint.seen) == 2  # kept in the file
+    assert judge.choose('Which?', 'no idea', asked[2]) is None
+    endpoint.replies = [(200, 'D')] * 2
+    with pytest.raises(JudgeError, match='no letter of ABC'):
+        judge.choose('What?', 'x', asked[2])
+
+
+def test_the_result_of_a_long_answer_is_copied(endpoint, make_judge):
+    endpoint.replies = [(200, ''), (200, ' 12 '), (200, 'NONE.')]
+    judge = make_judge()
+    assert judge.extract('How many?', 'There are ten and two.', 'an integer') == '12'
+    assert 'as an integer' in endpoint.seen[0][2]['messages'][0]['content']
+    assert judge.extract('How many?', 'I cannot tell.', 'an integer') == ''
+    assert make_judge().extract('How many?', 'I cannot tell.', 'an integer') == ''
+    assert len(endpoint.seen) == 3

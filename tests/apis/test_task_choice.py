@@ -1,6 +1,7 @@
 import pytest
 
 from flmm.apis.task_choice import (
+    apply_judge,
     apply_protocol,
     choose_tasks,
     metainfo_of_config,
@@ -95,3 +96,12 @@ def test_a_protocol_with_a_value_that_means_nothing_is_refused(protocol):
     [key] = protocol
     with pytest.raises(FLMMError, match=f'{key} of .* is one of'):
         apply_protocol(loaders, protocol)
+
+
+def test_a_judge_reaches_the_metrics_that_ask_one():
+    vet, pope = (dict(type='VQAMetric', benchmark=name) for name in ('mmvet', 'pope'))
+    judge = dict(type='Judge', model='x')
+    changed = apply_judge({'vet': [vet], 'pope': [pope]}, judge)
+    assert changed == {'vet': [dict(vet, judge=judge)], 'pope': [pope]} and 'judge' not in vet
+    with pytest.raises(FLMMError, match='None of the tasks pope asks a judge'):
+        apply_judge({'pope': [pope]}, judge)

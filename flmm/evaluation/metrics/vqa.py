@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.utils import get_object_from_string
 
 from flmm.evaluation.metrics.entry_metric import Entry, EntryMetric
 from flmm.evaluation.ratio import Ratio
-from flmm.evaluation.vqa import BENCHMARKS, is_right, score
+from flmm.evaluation.vqa import BENCHMARKS, JUDGED, is_right, score
 from flmm.registry import METRICS
 from flmm.structures import SkippedSample, VQAQuestion
+
+_JUDGE = 'flmm.apis.judge.Judge'
 
 
 @METRICS.register_module()
@@ -24,8 +27,10 @@ class VQAMetric(EntryMetric):
 
     Args:
         benchmark: Name in ``BENCHMARKS``.
-        judge: What grades MM-Vet's answers (config or object with ``score``). Without one its
-            scores are nan; the answers are kept, and ``tools/score_vqa.py`` grades them later.
+        judge: What grades MM-Vet's answers, and reads those to MathVista and MMBench in which
+            rules find nothing: an ``AnswerJudge``, or a config of one, whose ``type`` may be
+            spelt out (``'flmm.apis.judge.Judge'``). Without one MM-Vet's scores are nan; the
+            answers are kept, and ``tools/score_vqa.py`` grades them later.
         prefix: See :class:`EntryMetric`; the benchmark's name by default.
         collect_device: See :class:`EntryMetric`.
 
@@ -50,13 +55,19 @@ class VQAMetric(EntryMetric):
             raise ValueError(f'VQAMetric scores one of {", ".join(BENCHMARKS)}, got {benchmark!r}.')
         self.benchmark = benchmark
         if isinstance(judge, Mapping):
-            judge = dict(judge)
-            judge = judge.pop('type')(**judge)
+            judge = _build(judge)
         self.judge = judge
 
     def protocol(self) -> dict[str, Any]:
         """Choices that change the numbers, for the result file."""
-        return {'benchmark': self.benchmark, 'skipped samples': 'count as wrong'}
+        chosen = {'benchmark': self.benchmark, 'skipped samples': 'count as wrong'}
+        if self.benchmark in JUDGED:
+            chosen['judge'] = 'none' if self.judge is None else type(self.judge).__name__
+        return chosen
+
+    def running(self) -> float:
+        """See :class:`EntryMetric`; a judge is asked at the end alone."""
+        return math.nan if self.judge is not None else super().running()
 
     def entry(self, prediction: Any) -> Entry:
         """The question and the answer to it."""
@@ -111,9 +122,20 @@ class VQAMetric(EntryMetric):
 
     def _right(self, entries: Sequence[Entry]) -> list[float]:
         return [
-            is_right(self.benchmark, entry['answer'], _question(entry, self.benchmark))
+            is_right(self.benchmark, entry['answer'], _question(entry, self.benchmark), self.judge)
             for entry in entries
         ]
+
+
+def _build(config: Mapping[str, Any]) -> Any:
+    options = dict(config)
+    kind = options.pop('type')
+    if isinstance(kind, str):
+        found = get_object_from_string(kind)
+        if found is None:
+            raise ValueError(f'There is no {kind!r}; a judge is, for example, {_JUDGE!r}.')
+        kind = found
+    return kind(**options)
 
 
 def _question(entry: Mapping[str, Any], benchmark: str) -> VQAQuestion:

@@ -1,6 +1,6 @@
 """Scores of visual question answering benchmarks: answers are parsed, never evaluated."""
 
 from .matching import MatchedAnswers, match_answers
-from .scores import BENCHMARKS, is_right, score
+from .scores import BENCHMARKS, JUDGED, is_right, score
 
-__all__ = ['BENCHMARKS', 'MatchedAnswers', 'is_right', 'match_answers', 'score']
+__all__ = ['BENCHMARKS', 'JUDGED', 'MatchedAnswers', 'is_right', 'match_answers', 'score']

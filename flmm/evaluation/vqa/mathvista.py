@@ -6,22 +6,27 @@ import re
 
 from flmm.structures import VQAQuestion
 
+from .answer_judge import AnswerJudge
 from .parsing import find_option
 
 _QUOTED = re.compile(r'[Tt]he answer is "(.*?)"\.')
 _NUMBER = re.compile(r'[-+]?\d[\d,]{0,30}(?:\.\d{1,30})?|[-+]?\.\d{1,30}')
+# What the judge is asked to copy, by type of answer.
+_FORMS = {'integer': 'an integer', 'float': 'a decimal number', 'list': 'a list in brackets'}
 _LIST = re.compile(r'\[[^\[\]]*\]')
 
 
-def extract_answer(response: str, question: VQAQuestion) -> str:
-    """Find the final answer by rules.
+def extract_answer(response: str, question: VQAQuestion, judge: AnswerJudge | None = None) -> str:
+    """Find the final answer, by rules or by a judge.
 
-    The benchmark's script asks a language model where its own quick rules find nothing; instead,
-    the last number, list or named option of the response is taken.
+    The benchmark's script asks a language model where the response is not the answer itself. So
+    does this with a judge; without one the last number, list or named option of the response is
+    taken.
 
     Args:
         response: What the model wrote.
         question: With ``question_type`` and ``answer_type`` in ``meta``.
+        judge: What reads long responses.
 
     Returns:
         The answer as text; ``''`` where there is none.
@@ -30,6 +35,10 @@ def extract_answer(response: str, question: VQAQuestion) -> str:
     quoted = _QUOTED.search(text)
     if quoted:
         text = quoted[1].strip()
+    if judge is not None and text and not _is_answer(text, question):
+        kind = question.meta['answer_type']
+        form = 'one of its options' if question.choices else _FORMS.get(kind, 'a short text')
+        text = judge.extract(question.question, text, form)
     if question.meta['question_type'] == 'multi_choice':
         return text
     if question.meta['answer_type'] == 'list':
@@ -39,6 +48,17 @@ def extract_answer(response: str, question: VQAQuestion) -> str:
         numbers = _NUMBER.findall(text)
         return numbers[-1].replace(',', '') if numbers else ''
     return text
+
+
+def _is_answer(text: str, question: VQAQuestion) -> bool:
+    """Whether a text is nothing but an answer, of the kind that is asked for."""
+    if question.meta['question_type'] == 'multi_choice':
+        return find_option(text, question.choices) is not None
+    if question.meta['answer_type'] == 'list':
+        return _LIST.fullmatch(text) is not None
+    if question.meta['answer_type'] in ('integer', 'float'):
+        return _NUMBER.fullmatch(text) is not None
+    return False
 
 
 def normalise_answer(text: str, question: VQAQuestion) -> str | None:
@@ -72,14 +92,15 @@ def normalise_answer(text: str, question: VQAQuestion) -> str | None:
         return None
 
 
-def mathvista_right(response: str, question: VQAQuestion) -> bool:
+def mathvista_right(response: str, question: VQAQuestion, judge: AnswerJudge | None = None) -> bool:
     """Whether a response gives the annotated answer.
 
     Args:
         response: What the model wrote.
         question: Its question.
+        judge: See :func:`extract_answer`.
     """
-    said = normalise_answer(extract_answer(response, question), question)
+    said = normalise_answer(extract_answer(response, question, judge), question)
     if said is None:
         return False
     truth = str(question.answer)

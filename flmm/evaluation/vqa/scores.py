@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from flmm.evaluation.short_answers import spell_alike, strip_punctuation
 from flmm.structures import VQAQuestion
 from flmm.utils.errors import FLMMError
 
+from .answer_judge import AnswerJudge
 from .mathvista import mathvista_right
 from .parsing import (
     LETTERS,
@@ -23,13 +23,6 @@ from .parsing import (
     scienceqa_option,
 )
 from .yes_no import score_hallusionbench, score_mme, score_pope, share
-
-
-class AnswerJudge(Protocol):
-    """What grades open answers, such as :class:`flmm.apis.judge.Judge`."""
-
-    def score(self, question: str, answer: str, truth: str) -> float:
-        """How right an answer is, 0..1."""
 
 
 def textvqa_accuracy(answer: str, truths: Sequence[str]) -> float:
@@ -75,8 +68,10 @@ def _scienceqa(text: str, question: VQAQuestion) -> float:
     return float(index is not None and LETTERS[index] == question.answer)
 
 
-def _mmbench(text: str, question: VQAQuestion) -> float:
+def _mmbench(text: str, question: VQAQuestion, judge: AnswerJudge | None = None) -> float:
     index = find_option(text, question.choices)
+    if index is None and judge is not None:
+        index = judge.choose(question.question, text, question.choices)
     return float(index is not None and LETTERS[index] == question.answer)
 
 
@@ -103,19 +98,34 @@ _RIGHT: dict[str, Callable[[str, VQAQuestion], float]] = {
     'textvqa': lambda text, question: textvqa_accuracy(text, list(question.answer)),
 }
 
+#: Benchmarks whose own scripts ask a language model what a free answer means.
+_READ_BY_JUDGE: dict[str, Callable[[str, VQAQuestion, AnswerJudge], float]] = {
+    'mathvista': lambda text, question, judge: float(mathvista_right(text, question, judge)),
+    'mmbench': _mmbench,
+    'mmbench_cn': _mmbench,
+}
 #: Names of all benchmarks; MM-Vet needs a judge.
 BENCHMARKS = (*sorted(_RIGHT), 'mmvet')
+#: Those that a judge can help to score.
+JUDGED = (*_READ_BY_JUDGE, 'mmvet')
 
 
-def is_right(benchmark: str, text: str | None, question: VQAQuestion) -> float:
+def is_right(
+    benchmark: str, text: str | None, question: VQAQuestion, judge: AnswerJudge | None = None
+) -> float:
     """Score of one answer, 0..1.
 
     Args:
         benchmark: Name in ``BENCHMARKS``, without ``mmvet``.
         text: The answer; None (no answer) is wrong.
         question: Its question.
+        judge: What reads free answers to MathVista and MMBench; None: rules alone.
     """
-    return 0.0 if text is None else _RIGHT[benchmark](text, question)
+    if text is None:
+        return 0.0
+    if judge is not None and benchmark in _READ_BY_JUDGE:
+        return _READ_BY_JUDGE[benchmark](text, question, judge)
+    return _RIGHT[benchmark](text, question)
 
 
 def score(
@@ -130,7 +140,8 @@ def score(
         benchmark: Name in ``BENCHMARKS``.
         questions: Its questions.
         answers: Texts by id of the question; a missing one counts as wrong.
-        judge: What grades MM-Vet's answers.
+        judge: What grades MM-Vet's answers, and reads those to MathVista and MMBench in which
+            rules find nothing.
 
     Returns:
         Percentages by name, except MME's sums of points; ``accuracy`` is always there, scores of
@@ -154,7 +165,7 @@ def score(
         return _score_mmvet(questions, answers, judge) | counts
     if benchmark not in _RIGHT:
         raise FLMMError(f'Unknown benchmark {benchmark!r}; known: {", ".join(BENCHMARKS)}.')
-    right = {q.id: is_right(benchmark, answers.get(q.id), q) for q in questions}
+    right = {q.id: is_right(benchmark, answers.get(q.id), q, judge) for q in questions}
     found = {'accuracy': share(sum(right.values()), len(right))}
     if benchmark in ('mmbench', 'mmbench_cn'):
         found['circular_accuracy'] = _circular(questions, right)

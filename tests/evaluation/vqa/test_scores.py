@@ -78,3 +78,20 @@ def test_mmvet_is_graded_by_a_judge_and_by_capability():
 def test_an_unknown_benchmark_is_named():
     with pytest.raises(FLMMError, match='known: ai2d'):
         score('vqa99', [], {})
+
+
+def test_a_judge_reads_the_options_that_mmbench_s_rules_do_not_find():
+    class Chooser:
+        asked = 0
+
+        def choose(self, question, answer, options):
+            self.asked += 1
+            return options.index('dog') if 'barks' in answer else None
+
+    judge, question = Chooser(), VQAQuestion('1', 'q', 'B', choices=('cat', 'dog'))
+    assert is_right('mmbench', 'The one that barks.', question) == 0
+    assert is_right('mmbench', 'The one that barks.', question, judge) == 1
+    assert is_right('mmbench', 'It has fur.', question, judge) == 0 and judge.asked == 2
+    assert is_right('mmbench', 'B', question, judge) == 1 and judge.asked == 2
+    found = score('mmbench', [question], {'1': 'It barks.'}, judge)
+    assert found['accuracy'] == found['circular_accuracy'] == 100
