@@ -19,7 +19,8 @@ with read_base():
     from .._base_.runtime.default import *
     from .._base_.schedules.toy_heads import *
 
-lmm.update(dtype='bfloat16')
+# On CPUs the backward of SDPA is slow for short sequences.
+lmm.update(dtype='bfloat16', attention='eager')
 crayon = dict(embed_channels=64, num_classes=12, max_instances=6)
 model = dict(
     type=CoLLaVO,
@@ -27,6 +28,7 @@ model = dict(
     tokenizer=lmm_path,
     crayon=crayon,
     adapters=dict(dual_lora, rank=32, dropout=0.0),
+    turns_apart=True,
     max_new_tokens=8,
     **step_2,
 )
@@ -66,7 +68,7 @@ test_dataloader = {
     )
     for task, dataset in test_datasets.items()
 }
-max_iters = 600
+max_iters = 300
 train_cfg.update(max_iters=max_iters)
 optim_wrapper['optimizer'].update(lr=2e-3, weight_decay=0.0)
 param_scheduler[1].update(end=max_iters)

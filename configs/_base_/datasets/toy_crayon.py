@@ -1,7 +1,7 @@
 """CoLLaVO's kinds of data from the toy world, under ``data/toy_crayon``, and how they are scored.
 
 Made by ``tools/prepare_data/make_toy.py data/toy_crayon --formats png pope --num-train 2000
---num-val 100``. Boxes are squares of a board, which the tiny LLaVA knows (decimals it does not).
+--num-val 150``. Boxes are squares of a board, which the tiny LLaVA knows (decimals it does not).
 """
 
 from flmm.datasets import PanopticQuestionsDataset, VQABenchmark
@@ -26,11 +26,14 @@ questions = dict(
     presence=['Is there a {category} in the image?'],
 )
 write_turns = dict(type=WriteTurns, questions=questions, marks=False, dialect=dict(type=BoardBoxes))
-# The layout that the tiny LLaVA was trained with, over several turns.
+# Every request stands as the first does, since turns do not see each other.
 conversation = dict(
     type=ConversationProcessor,
     template=dict(
-        before_request='USER: ', after_request=' ', before_answer='ASSISTANT: ', after_answer=' '
+        image_before='USER: {image}',
+        before_request='\n',
+        after_request=' ',
+        before_answer='ASSISTANT: ',
     ),
 )
 load_image, name_image, open_last = (
@@ -39,8 +42,10 @@ load_image, name_image, open_last = (
     dict(type=OpenLastTurn),
 )
 # The tiny LLaVA tells shapes by itself where it sees them. Segmenters have larger inputs than LMMs:
-# here the LMM sees pictures of 20 pixels, the maps are those of the whole picture.
-blur = dict(type=BlurImage, side=20)
+# here the LMM sees pictures of 10 pixels, the maps are those of the whole picture. At 20 pixels it
+# goes on learning to tell blurred shapes for longer than these trainings take, and what a training
+# without maps reaches is a matter of luck; at 10 there is little to learn.
+blur = dict(type=BlurImage, side=10)
 segmenters = {
     split: dict(
         type=PanopticFiles,
@@ -67,7 +72,7 @@ train_dataset = dict(
     ann_file=f'{toy_root}/annotations/panoptic_train2017.json',
     image_root=f'{toy_root}/train2017',
     tasks=['name', 'place', 'presence'],
-    turns=8,
+    turns=12,
 )
 talk_datasets = {
     task: dict(_asked, tasks=[task], turns=1, repeat=4, name=task) for task in ('name', 'place')

@@ -26,7 +26,8 @@ class RECMetric(EntryMetric):
     One metric, three readers: the box of the mask, boxes in the answer's text, a box head.
 
     Keys (percent): ``precision@0.5``, ``@0.7``, ``@0.9``, ``miou``, ``answered`` (share of
-    expressions with any box at all; without one the IoU is 0); besides ``num_phrases`` and
+    expressions with any box at all; without one the IoU is 0), ``pointing`` (share whose box has
+    its middle in the true box: the right place, whatever the size); besides ``num_phrases`` and
     ``num_skipped``.
 
     The true box is the annotation's own (``phrase.meta['box_xyxy']``), else the box of the
@@ -106,7 +107,12 @@ class RECMetric(EntryMetric):
         )
         reached = np.greater if self.strict else np.greater_equal
         values = {f'precision@{t}': Ratio.mean(reached(ious, t)) for t in THRESHOLDS}
-        values |= {'miou': Ratio.mean(ious), 'answered': Ratio.mean(answered)}
+        pointing = np.array([hit for entry in entries for hit in _hits(entry)], dtype=bool)
+        values |= {
+            'miou': Ratio.mean(ious),
+            'answered': Ratio.mean(answered),
+            'pointing': Ratio.mean(pointing),
+        }
         groups = np.repeat(np.arange(len(entries)), [len(entry['iou']) for entry in entries])
         groups = groups.astype(np.int64)
         return {key: ratio.group(groups, len(entries)) for key, ratio in values.items()}
@@ -122,6 +128,16 @@ class RECMetric(EntryMetric):
             'num_phrases': sum(len(entry['iou']) for entry in results),
             'num_skipped': sum(bool(entry['skipped']) for entry in results),
         }
+
+
+def _hits(entry: Entry) -> list[bool]:
+    """Whether the middle of each box lies in the true one."""
+    return [
+        box is not None
+        and truth[0] <= (box[0] + box[2]) / 2 <= truth[2]
+        and truth[1] <= (box[1] + box[3]) / 2 <= truth[3]
+        for box, truth in zip(entry['boxes'], entry['truth'], strict=True)
+    ]
 
 
 def true_box(sample: GroundingSample, index: int) -> Box:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from flmm.models.data_preprocessor import StructuresToDevice
 from flmm.models.lmms.answers import cut_answer
 from flmm.models.lmms.batched_generation import fits_one_batch, write_batch
 from flmm.models.lmms.processor import build_tokenizer
+from flmm.models.lmms.turns_apart import turns_apart
 from flmm.models.part_weights import load_some
 from flmm.models.prompt_encoders import CrayonPrompt
 from flmm.registry import MODELS
@@ -49,9 +51,15 @@ class CoLLaVO(BaseModel):
             :mod:`flmm.engine.start_weights` reads, such as a work dir; read when training begins,
             not to evaluate.
         gradient_checkpointing: Recompute the LLM's layers in the backward to save memory.
+        turns_apart: In training no turn sees another one (:mod:`flmm.models.lmms.turns_apart`): an
+            earlier answer about the same object would tell it without a look at the image. Not
+            with the released model, whose attention takes no mask of its own.
         max_new_tokens: Most tokens of an answer.
         stop: Marks before which an answer is cut.
         data_preprocessor: Config of what moves batches to the device.
+
+    Raises:
+        ValueError: The released model is given what only others can have.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class CoLLaVO(BaseModel):
         train_image_lora: bool = True,
         weights_from: str | None = None,
         gradient_checkpointing: bool = False,
+        turns_apart: bool = False,
         max_new_tokens: int = 128,
         stop: Sequence[str] = (),
         data_preprocessor: dict | None = None,
@@ -81,6 +90,9 @@ class CoLLaVO(BaseModel):
         self.inside = isinstance(self.adapters, ReleasedLoRA)
         if self.inside and crayon is not None:
             raise ValueError('A released CoLLaVO has its own prompt encoder: leave crayon out.')
+        if self.inside and turns_apart:
+            raise ValueError('The attention of a released CoLLaVO cannot keep turns apart.')
+        self.turns_apart = turns_apart
         self.adapters.image.requires_grad_(train_image_lora)
         # Without a prompt these never run; they must not wait for a gradient.
         prompted = self.inside or self.crayon is not None
@@ -160,7 +172,8 @@ class CoLLaVO(BaseModel):
         unused = sum(p.float().sum() for p in self.parameters() if p.requires_grad) * 0.0
         if not inputs:
             return {'loss_lm': unused}
-        with self.adapters.active(self.image_tokens(inputs)):
+        apart = turns_apart(self.lmm.model, inputs) if self.turns_apart else nullcontext()
+        with self.adapters.active(self.image_tokens(inputs)), apart:
             losses = self.lmm(self._read(inputs))
         return {'loss_lm': losses['loss_lm'] + unused}
 

@@ -49,6 +49,17 @@ def test_boxes_in_text():
     assert scores['rec/answered'] == approx(50)
 
 
+def test_pointing_asks_for_the_right_place_whatever_the_size():
+    metric = RECMetric(reader=HeadBoxes())
+    middle_in, middle_out, none = (answer(name, '', (0, 0, 10, 10)) for name in 'abc')
+    # Middles (9, 9) and (11, 9); the first overlaps little, the second much.
+    middle_in.meta['boxes_xyxy'] = torch.tensor([[8, 8, 10, 10]])
+    middle_out.meta['boxes_xyxy'] = torch.tensor([[0, 0, 22, 18]])
+    none.meta['boxes_xyxy'] = [None]
+    metric.process({}, [middle_in, middle_out, none])
+    assert metric.evaluate(3)['rec/pointing'] == approx(100 / 3)
+
+
 def test_one_answer_for_several_phrases_needs_a_text_each():
     prediction = answer('a', '', (0, 0, 100, 50))
     prediction.sample.phrases.append(Phrase('that', meta={'box_xyxy': (0, 0, 1, 1)}))

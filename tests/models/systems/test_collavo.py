@@ -231,3 +231,32 @@ def test_a_batch_of_texts_alone_has_a_gradient_of_zero_everywhere(build, tiny_pr
         loss.backward()
         trained = [p for p in system.parameters() if p.requires_grad]
         assert all(p.grad is not None and not p.grad.any() for p in trained)
+
+
+def test_turns_apart_have_the_loss_of_single_questions(build, prepare):
+    questions = ('what is there', 'red'), ('where is it', 'on the grass')
+    single = [
+        prepare(n, answer, prompt=f'<image>\n{asked}')[0]
+        for n, (asked, answer) in enumerate(questions, 2)
+    ]
+    # Both about the picture and the map of the first.
+    single[1] = replace(single[1], tensors=single[0].tensors)
+    first, second = single
+    begins = int(second.grids[0].positions.max()) + 1
+    both = replace(
+        first,
+        input_ids=torch.cat([first.input_ids, second.input_ids[begins:]]),
+        phrase_ids=torch.cat([first.phrase_ids, second.phrase_ids[begins:]]),
+        labels=torch.cat([first.labels, second.labels[begins:]]),
+    )
+    with torch.no_grad():
+        alone = float(noisy(build()).eval().loss(single)['loss_lm'])
+        apart = float(noisy(build(turns_apart=True)).eval().loss([both])['loss_lm'])
+        together = float(noisy(build()).eval().loss([both])['loss_lm'])
+    assert apart == pytest.approx(alone, rel=1e-4) and abs(together - alone) > 1e-3
+
+
+def test_the_released_model_cannot_keep_turns_apart(released, tmp_path, tiny_tokenizer):
+    lmm = dict(type=HFLMM, pretrained=str(tmp_path), dtype='float32')
+    with pytest.raises(ValueError, match='cannot keep turns apart'):
+        CoLLaVO(lmm, tiny_tokenizer, adapters=dict(type='ReleasedLoRA'), turns_apart=True)
