@@ -214,7 +214,9 @@ def _score(model, config, everything, tokenizer):
 
 
 FORMATS = ('localized_narratives', 'refcoco', 'visual_genome')
-TOY = ['pixel_llm_trace', 'pixel_llm_ref', 'pixel_llm_refseg', 'pixel_llm_densecap',
+TOY = ['pixel_llm_llava_trace', 'pixel_llm_llava_ref', 'pixel_llm_llava_refseg',
+       'pixel_llm_llava_densecap', 'pixel_llm_llava_joint', 'pixel_llm_untrained_llava_trace',
+       'pixel_llm_trace', 'pixel_llm_ref', 'pixel_llm_refseg', 'pixel_llm_densecap',
        'pixel_llm_joint', 'word_location_tiny_llava', 'word_location_lora_tiny_llava',
        'word_location_untrained_llava']  # fmt: skip
 
@@ -231,7 +233,13 @@ def moved(config, root):
 
     def walk(node):
         if isinstance(node, dict):
-            return {key: walk(value) for key, value in node.items()}
+            return {
+                # to_dict() has written the function's name.
+                key: get_object_from_string(value)
+                if key == 'initialise' and isinstance(value, str)
+                else walk(value)
+                for key, value in node.items()
+            }
         if isinstance(node, (list, tuple)):
             return [walk(value) for value in node]
         return node.replace('data/toy_words', str(root)) if isinstance(node, str) else node
@@ -245,9 +253,6 @@ def test_a_toy_config_trains_a_step_and_takes_its_tests(name, toy_words, monkeyp
     path = ROOT / f'toy/{name}.py'
     assert len(path.read_text().splitlines()) <= 40
     config = moved(Config.fromfile(path), toy_words)
-    if isinstance(config.model.get('lmm', {}).get('initialise'), str):
-        # to_dict() has written the function's name.
-        config.model.lmm.initialise = get_object_from_string(config.model.lmm.initialise)
     model = MODELS.build(config.model).train()
     dataset = DATASETS.build(config.train_dataloader.dataset)
     chosen = range(0, len(dataset), max(len(dataset) // 3, 1))
@@ -271,7 +276,9 @@ def test_a_toy_config_trains_a_step_and_takes_its_tests(name, toy_words, monkeyp
 
 
 def _short(generate):
-    return lambda visual, context=None, max_length=None: generate(visual, context, 4)
+    return lambda visual, context=None, max_length=None, **whole: generate(
+        visual, context, 4, **whole
+    )
 
 
 def test_nouns_are_located_by_their_last_word():
@@ -281,3 +288,12 @@ def test_nouns_are_located_by_their_last_word():
     untrained = Config.fromfile(ROOT / 'toy/word_location_untrained_llava.py')
     assert untrained.model.lmm.random_init == 0
     assert {**untrained.model, 'lmm': None} == {**config.model, 'lmm': None}
+
+
+def test_a_pixel_llm_s_control_differs_in_the_lmm_s_weights_alone():
+    config = Config.fromfile(ROOT / 'toy/pixel_llm_llava_trace.py').to_dict()
+    control = Config.fromfile(ROOT / 'toy/pixel_llm_untrained_llava_trace.py').to_dict()
+    for part in (control['model']['image_encoders'][0], control['model']['text_decoder']):
+        assert part['lmm'].pop('random_init') == 0
+        assert 'init_tiny_llava' in part['lmm'].pop('initialise')
+    assert control == config

@@ -14,7 +14,6 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
             'text_decoder.decoder': dict(lr_mult=0.3),
-            'text_decoder.words': dict(lr_mult=0.3),
             'text_decoder.output': dict(lr_mult=0.3),
         }
     ),

@@ -28,9 +28,13 @@ class WeightedSampler(SharedOrderSampler):
         length: Samples of an epoch; None for as many as the parts have together.
         seed: See :class:`SharedOrderSampler`.
         round_up: See there.
+        run: So many samples in a row come from one part. With the batch size (of all processes)
+            every batch is of one part, and nothing is padded to another part's length; an epoch
+            is cut to whole runs.
 
     Raises:
-        ValueError: A name that no part has, a negative weight, or none above zero.
+        ValueError: A name that no part has, a negative weight, none above zero, or runs longer
+            than an epoch.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class WeightedSampler(SharedOrderSampler):
         length: int | None = None,
         seed: int | None = None,
         round_up: bool = True,
+        run: int = 1,
     ) -> None:
         super().__init__(dataset, seed, round_up)
         names = [part.name for part in dataset.datasets]
@@ -54,8 +59,12 @@ class WeightedSampler(SharedOrderSampler):
         ]
         if min(values) < 0 or not sum(values) > 0:
             raise ValueError(f'Weights must be at least 0 and one above it, got {dict(weights)}.')
-        self._length = sum(self.sizes) if length is None else length
-        self.quotas = _quotas(values, self._length)
+        length = sum(self.sizes) if length is None else length
+        if not 1 <= run <= length:
+            raise ValueError(f'run must be 1 to {length} (the length of an epoch), got {run}.')
+        self.run = run
+        self.quotas = [run * quota for quota in _quotas(values, length // run)]
+        self._length = sum(self.quotas)
 
     def epoch_length(self) -> int:
         """Samples of an epoch; see :class:`SharedOrderSampler`."""
@@ -67,9 +76,9 @@ class WeightedSampler(SharedOrderSampler):
         for part, (size, quota) in enumerate(zip(self.sizes, self.quotas, strict=True)):
             chosen.append(start + self._stream(part, size, epoch * quota, quota))
             start += size
-        order = np.concatenate(chosen)
+        order = np.concatenate(chosen).reshape(-1, self.run)
         np.random.default_rng((self.seed, epoch, len(self.sizes))).shuffle(order)
-        return order
+        return order.flatten()
 
     def _stream(self, part: int, size: int, begin: int, count: int) -> np.ndarray:
         """Places ``begin`` to ``begin + count`` of endless shuffled passes over a part."""

@@ -54,9 +54,12 @@ def propose_places(
             captioned places of the others.
         valid: ``(B, captions)``, captions that count.
         detect: ``(B,)`` bool, images that are for detection.
-        count: Places per image; matching proposals first, the rest does not count.
+        count: Places per image; matching proposals first, the rest does not count. Without images
+            for detection, no more than there are captions.
     """
     chosen = torch.nonzero(detect)[:, 0]
+    if not len(chosen):
+        count = min(count, boxes_xyxy.shape[1])
     losses: dict[str, Tensor] = {}
     proposals: dict[int, Tensor] = {}
     objects = {int(i): boxes_xyxy[i][valid[i] > 0] for i in chosen}

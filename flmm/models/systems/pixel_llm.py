@@ -164,6 +164,18 @@ class PixelLLM(BaseModel):
         Returns:
             ``(B, N, M, channels)``.
         """
+        images = torch.arange(len(boxes_xyxy), device=boxes_xyxy.device)
+        places = torch.cat(
+            [images[:, None, None].expand(*boxes_xyxy.shape[:2], 1), boxes_xyxy], dim=-1
+        ).flatten(0, 1)
+        # Expressions all have the whole image as their place: it is looked at once.
+        distinct, owner = places.unique(dim=0, return_inverse=True)
+        if len(distinct) < len(places):
+            found = self._look(features[distinct[:, 0].long()], distinct[:, None, 1:])[:, 0]
+            return found[owner].unflatten(0, boxes_xyxy.shape[:2])
+        return self._look(features, boxes_xyxy)
+
+    def _look(self, features: Tensor, boxes_xyxy: Tensor) -> Tensor:
         prompts = self.prompt_encoder(self._canvas(), boxes_xyxy)
         positions, no_mask = self.prompt_encoder.dense(*features.shape[1:3])
         return self.prompt_extractor(features, positions, prompts, no_mask[None, None])[0]

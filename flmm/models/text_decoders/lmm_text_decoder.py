@@ -72,7 +72,11 @@ class LMMTextDecoder(nn.Module):
 
         built = MODELS.build(lmm)
         self.decoder = built.decoder()
-        self.words = built.model.get_input_embeddings()
+        words = built.model.get_input_embeddings()
+        if words not in set(self.decoder.modules()):
+            self.embeddings = words
+        # In a list: as a submodule it would give the decoder's weights a second name.
+        self._words = [words]
         self.output = built.model.get_output_embeddings()
         count = built.num_layers
         self.layers = tuple(layer % count for layer in layers)
@@ -88,6 +92,11 @@ class LMMTextDecoder(nn.Module):
         # Places start as long as words.
         scale = self.words.weight.detach().float().square().mean().sqrt().item()
         nn.init.constant_(self.place_projection.norm.weight, scale)
+
+    @property
+    def words(self) -> nn.Module:
+        """The embeddings of the vocabulary."""
+        return self._words[0]
 
     def forward(
         self,

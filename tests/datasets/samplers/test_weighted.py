@@ -79,3 +79,16 @@ def test_mistakes_in_weights_are_named(parts):
         WeightedSampler(parts(a=1, b=1), {'a': -1.0}, seed=0)
     with pytest.raises(ValueError, match='one above it'):
         WeightedSampler(parts(a=1, b=1), {'a': 0.0, 'b': 0.0}, seed=0)
+
+
+def test_runs_are_of_one_part_and_keep_the_shares(parts):
+    sampler = WeightedSampler(parts(a=10, b=100), {'a': 1.0, 'b': 3.0}, length=67, seed=0, run=8)
+    # 8 runs: 2 of the one, 6 of the other.
+    assert sampler.quotas == [16, 48] and len(sampler) == 64
+    runs = sampler.epoch_order(0).reshape(-1, 8)
+    kinds = (runs < 10).sum(1)
+    assert set(kinds.tolist()) == {0, 8} and (kinds == 8).sum() == 2
+    assert kinds.tolist() != sorted(kinds.tolist())
+    assert max(Counter(runs[kinds == 8].flatten().tolist()).values()) == 2
+    with pytest.raises(ValueError, match='run must be 1 to 67'):
+        WeightedSampler(parts(a=10, b=100), {}, length=67, seed=0, run=68)

@@ -68,7 +68,8 @@ def test_without_an_image_for_detection_the_box_head_learns_nothing():
     head = Finder()
     losses, places = propose(head, [[LOW]], [[1]], [False], 3)
     assert losses == {} and head.seen is None
-    assert places.valid.tolist() == [[1, 0, 0]] and places.rows.tolist() == [[0, 0, 0]]
+    # And nothing is filled up.
+    assert places.valid.tolist() == [[1]] and places.rows.tolist() == [[0]]
 
 
 def test_an_image_without_objects_has_no_place_that_counts():

@@ -261,3 +261,18 @@ def test_points_are_relative_to_the_image_or_to_the_canvas(tiny_llava, tiny_toke
     assert found == {'image': [14, 14 + 7], 'canvas': [14, 14]}
     with pytest.raises(ValueError, match='relative_to'):
         on_a_llava(tiny_llava, tiny_tokenizer, relative_to='page')
+
+
+@torch.no_grad()
+def test_equal_places_are_looked_at_once(batch):
+    system = tiny().eval()
+    features = system.encode(batch['images'], batch['inside'])
+    boxes = batch['prompt_boxes'][:, [0, 1, 0, 0]]
+    asked = []
+    system.prompt_extractor.register_forward_pre_hook(
+        lambda _, args: asked.append(tuple(args[2].shape[:2]))
+    )
+    together = system.look(features, boxes)
+    alone = torch.cat([system.look(features, boxes[:, k : k + 1]) for k in range(4)], dim=1)
+    assert asked == [(4, 1)] + [(2, 1)] * 4
+    assert torch.allclose(together, alone, atol=1e-5)

@@ -109,14 +109,22 @@ def test_generation_is_the_argmax_of_reading_what_was_written(decoder, cells):
     assert decoder.generate(visual, context, 5, cells)[0].equal(tokens[:, :5])
 
 
-def test_where_words_look_learns_too(lmm, tiny_tokenizer, cells):
-    decoder = build(lmm, tiny_tokenizer)
+@pytest.mark.parametrize('learn_cells', [True, False])
+def test_where_words_look_learns_too(lmm, tiny_tokenizer, cells, learn_cells):
+    decoder = build(lmm, tiny_tokenizer, learn_cells=learn_cells)
+    cells.requires_grad_()
     visual = torch.randn(2, 1, 8, requires_grad=True)
     _, states = decoder(torch.tensor([[1, 20]] * 2), visual, None, cells)
     assert states.shape == (2, 2, decoder.channels) and decoder.channels == 3 * 32 + 12 * 8
     states[..., 96:].sum().backward()
     first = decoder.decoder.layers[0].self_attn
     assert first.q_proj.weight.grad.abs().sum() > 0 and visual.grad.abs().sum() > 0
+    assert (cells.grad is not None) is learn_cells
+
+
+def test_every_weight_has_one_name(decoder):
+    names = [id(p) for _, p in decoder.named_parameters(remove_duplicate=False)]
+    assert len(names) == len(set(names))
 
 
 def test_adapters_train_alone(lmm, tiny_tokenizer, cells):
