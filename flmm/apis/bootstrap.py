@@ -188,9 +188,23 @@ def _describe_image(
     line = {**record, 'pred': [], 'grounding_caption': ''}
     try:
         image = open_image(file)
+        line['orig_width'], line['orig_height'] = image.size
+        line['pred'], line['grounding_caption'] = _talk_about(record, image, ask, options, reader)
     except ImageError as error:
-        return {**line, 'orig_width': 0, 'orig_height': 0, 'error': str(error)}
-    line['orig_width'], line['orig_height'] = image.size
+        # It cannot be opened, or opens and is refused by what the system makes of it.
+        sizes = {key: line.get(key, 0) for key in ('orig_width', 'orig_height')}
+        return {**line, **sizes, 'error': str(error)}
+    return line
+
+
+def _talk_about(
+    record: Record,
+    image: Image.Image,
+    ask: Asker,
+    options: BootstrapOptions,
+    reader: Callable[[Any], list] | None,
+) -> tuple[list[dict[str, Any]], str]:
+    """Captions of the objects with the boxes they lead to, and a caption of the whole image."""
     wanted = [
         index
         for index, item in enumerate(record['anno'])
@@ -216,9 +230,10 @@ def _describe_image(
         sample(f'box/{i}', ask_for_box(caption, record['anno'][i]['bbox']))
         for i, caption in zip(wanted, captions, strict=True)
     ]
+    found = []
     for i, caption, prediction in zip(wanted, captions, ask(back), strict=True):
         box = _box_of(prediction, image, options, reader)
-        line['pred'].append(
+        found.append(
             {
                 'object_id': i,
                 'caption': caption,
@@ -226,10 +241,9 @@ def _describe_image(
                 'format_error': int(box is None),
             }
         )
-    if options.whole_image:
-        whole = Instruction('grounded_caption')
-        line['grounding_caption'] = ask([sample('image', whole)])[0].text
-    return line
+    if not options.whole_image:
+        return found, ''
+    return found, ask([sample('image', Instruction('grounded_caption'))])[0].text
 
 
 def _box_area(box: Sequence[float]) -> float:

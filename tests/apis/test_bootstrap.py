@@ -8,8 +8,12 @@ from PIL import Image
 
 from flmm.apis.bootstrap import BootstrapOptions, SystemAsker, collect, generate
 from flmm.datasets import Objects365Dataset
+from flmm.datasets.transforms import LoadImage, PrepareLMMInputs, TurnAsPrompt, WriteTurns
+from flmm.evaluation.metrics import TextBoxes
+from flmm.models.lmms import HFLMM, LMMProcessor, PadToSquareImageProcessor
+from flmm.models.systems import QuestionAnswering
 from flmm.structures import ConversationPrediction
-from flmm.utils.errors import FLMMError
+from flmm.utils.errors import FLMMError, ImageError
 
 COUNT = 10
 
@@ -124,6 +128,54 @@ def test_an_unreadable_image_is_counted_and_the_rest_goes_on(world, tmp_path):
     assert statistics['kept_images'] == COUNT - 1
     lines = (tmp_path / 'out/kept.jsonl').read_text().splitlines()
     assert 3 not in [json.loads(line)['id'] for line in lines]
+
+
+def test_an_image_that_the_system_refuses_is_counted_and_the_rest_goes_on(world, tmp_path):
+    class Refusing(Asker):
+        def __call__(self, samples):
+            # It dies over the second question, when there are captions already.
+            if samples[0].sample_id == '3/box/0':
+                raise ImageError('3', 'it is too thin for this LMM.')
+            return super().__call__(samples)
+
+    statistics = run(world, tmp_path / 'out', Refusing())
+    assert statistics['unreadable_images'] == 1 and statistics['kept_images'] == COUNT - 1
+    shard = next((tmp_path / 'out/generated').glob('*.jsonl'))
+    line = next(one for one in map(json.loads, shard.open()) if one['id'] == 3)
+    assert line['pred'] == [] and 'too thin' in line['error']
+    assert (line['orig_width'], line['orig_height']) == (200, 100)
+
+
+def test_any_system_that_answers_questions_can_drive_it(world, tmp_path, tiny_llava):
+    """An LMM as it is, without marks, in the dialect of Qwen-VL."""
+    lmm = dict(type=HFLMM, pretrained=str(tiny_llava), dtype='float32')
+    model = QuestionAnswering(lmm, str(tiny_llava), max_new_tokens=4).eval()
+    processor = LMMProcessor(str(tiny_llava), PadToSquareImageProcessor(48, 8))
+    pipeline = [
+        LoadImage(),
+        WriteTurns(marks=False, dialect='thousand', choose='first'),
+        TurnAsPrompt(),
+        PrepareLMMInputs(processor),
+    ]
+    asked, predict = [], model.predict
+
+    def watched(inputs, samples):
+        asked.extend(sample.prompt for sample in samples)
+        return predict(inputs, samples)
+
+    model.predict = watched
+    records, root = world
+    options = BootstrapOptions(gallery=0, whole_image=False)
+    path = generate(
+        records[:2], root, tmp_path / 'out', SystemAsker(model, pipeline), options,
+        reader=TextBoxes('thousand'),
+    )  # fmt: skip
+    lines = [json.loads(line) for line in path.open()]
+    assert [len(line['pred']) for line in lines] == [2, 2]
+    assert '<box>(50,100),(450,600)</box>' in asked[0]
+    captions = [caption['caption'] for caption in lines[0]['pred']]
+    assert all(text in prompt for text, prompt in zip(captions, asked[2:4], strict=True))
+    assert collect(records[:2], root, tmp_path / 'out', options)['captions'] == 4
 
 
 def test_a_system_is_asked_in_batches_in_order():

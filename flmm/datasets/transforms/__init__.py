@@ -6,7 +6,7 @@ from .choices import PrepareChoices
 from .conversation import HideText
 from .crayon import AddCrayonMap, DescribeSegments, LoadPanoptic, NameImage, OpenLastTurn
 from .geometry import PrepareRefinerPixels
-from .instructions import PrepareDialogue, WriteTurns
+from .instructions import PrepareDialogue, TurnAsPrompt, WriteTurns
 from .loading import BlurImage, LoadImage, LoadMasks
 from .prompts import AddPrompt, PrepareLMMInputs
 from .regions import LoadRegions
@@ -31,5 +31,6 @@ __all__ = [
     'PrepareLMMInputs',
     'PrepareRefinerPixels',
     'Transform',
+    'TurnAsPrompt',
     'WriteTurns',
 ]

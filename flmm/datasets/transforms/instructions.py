@@ -108,6 +108,38 @@ class WriteTurns(Transform):
 
 
 @TRANSFORMS.register_module()
+class TurnAsPrompt(Transform):
+    """Ask the only turn as the prompt: for LMMs whose processor reads a single one.
+
+    Behind ``WriteTurns``, before ``PrepareLMMInputs``; for evaluation and for bootstrapping.
+
+    Args:
+        image: What names the image, before the request.
+    """
+
+    def __init__(self, image: str = '<image>\n') -> None:
+        self.image = image
+
+    def transform(self, sample: GroundingSample) -> GroundingSample:
+        """Fill ``prompt``; the answer is left away.
+
+        Args:
+            sample: With one turn.
+
+        Raises:
+            ValueError: It has several turns, or none.
+        """
+        if len(sample.turns) != 1:
+            raise ValueError(
+                f'Sample {sample.sample_id} has {len(sample.turns)} turns; expected one question.'
+            )
+        (turn,) = sample.turns
+        sample.prompt = turn.request if sample.image is None else self.image + turn.request
+        sample.turns = []
+        return sample
+
+
+@TRANSFORMS.register_module()
 class PrepareDialogue(Transform):
     """Run the LMM's dialogue processor on ``turns``.
 

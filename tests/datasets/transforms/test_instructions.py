@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from flmm.datasets.instruction import Instruction, location, mark_part
-from flmm.datasets.transforms import PrepareDialogue, WriteTurns
-from flmm.structures import GroundingSample, SkippedSample
+from flmm.datasets.transforms import PrepareDialogue, TurnAsPrompt, WriteTurns
+from flmm.structures import GroundingSample, SkippedSample, Turn
 
 BOX = [20, 10, 60, 40]
 ASKED = Instruction('grounding', {'expr': [mark_part('des', 'a cat')]}, [{'box': BOX}])
@@ -78,3 +78,16 @@ def test_a_sample_that_is_too_long_is_skipped_with_its_phrases():
     skipped = PrepareDialogue(processor, longest=1)(two)
     assert isinstance(skipped, SkippedSample)
     assert (skipped.reason, skipped.detail) == ('too_long', '2 tokens, more than 1')
+
+
+def test_the_only_turn_is_asked_as_the_prompt():
+    sample = WriteTurns(QUESTIONS, marks=False, choose='first')(sample_of(ASKED))
+    sample.image = object()
+    asked = TurnAsPrompt()(sample)
+    assert asked.prompt == '<image>\nWhere is a cat?' and asked.turns == []
+    with pytest.raises(ValueError, match='0 turns; expected one'):
+        TurnAsPrompt()(asked)
+    bare = WriteTurns(QUESTIONS, marks=False, choose='first')(sample_of(ASKED))
+    assert TurnAsPrompt()(bare).prompt == 'Where is a cat?'
+    bare.turns, bare.image = [Turn('x', None)], object()
+    assert TurnAsPrompt('<image>')(bare).prompt == '<image>x'
