@@ -1,13 +1,13 @@
 """Pink's evaluations in the public layouts under ``data/``; none has a pipeline."""
 
+from mmengine.config import read_base
+
 from flmm.datasets import (
     AOKVQADataset,
     GQADataset,
     IconQADataset,
     PointQALocalDataset,
     PointQALookTwiceDataset,
-    RefCOCODataset,
-    ReferringBoxes,
     SEEDBenchDataset,
     Visual7WDataset,
     VQADataset,
@@ -15,28 +15,9 @@ from flmm.datasets import (
 )
 from flmm.evaluation.metrics import AnswerMetric, PinkRECMetric, RECMetric, TextBoxes
 
-_rec = {
-    f'{name.replace("+", "_plus")}_{split}': dict(
-        type=ReferringBoxes,
-        source=dict(
-            type=RefCOCODataset,
-            ann_file=f'data/coco/{name}/instances.json',
-            split_file=f'data/coco/{name}/refs({by}).p',
-            image_root='data/coco/train2014',
-            split=split,
-            sentence='all',
-            concat=False,
-            refs_of_one_object='all',
-            name=name.replace('+', '_plus'),
-        ),
-    )
-    for name, by, splits in (
-        ('refcoco', 'unc', ('val', 'testA', 'testB')),
-        ('refcoco+', 'unc', ('val', 'testA', 'testB')),
-        ('refcocog', 'umd', ('val', 'test')),
-    )
-    for split in splits
-}
+with read_base():
+    from .referring_boxes import *
+
 _point = dict(image_root='data/visual_genome/images')
 _answers = dict(
     gqa=(
@@ -79,7 +60,7 @@ _answers = dict(
         for level in ('obj', 'super', 'general')
     },
 )  # fmt: skip
-test_datasets = {**_rec, **{task: dataset for task, (dataset, _) in _answers.items()}}
+test_datasets = {**rec_datasets, **{task: dataset for task, (dataset, _) in _answers.items()}}
 # Official protocol and the corrected one, both.
 test_evaluator = {
     **{
@@ -87,7 +68,7 @@ test_evaluator = {
             dict(type=RECMetric, reader=dict(type=TextBoxes, dialect='normalised'), prefix=task),
             dict(type=PinkRECMetric, prefix=f'official/{task}'),
         ]
-        for task in _rec
+        for task in rec_datasets
     },
     **{
         task: [
@@ -97,4 +78,4 @@ test_evaluator = {
         for task, (_, rule) in _answers.items()
     },
 }
-del _rec, _point, _answers
+del _point, _answers

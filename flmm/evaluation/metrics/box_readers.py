@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 from flmm.registry import METRICS
-from flmm.structures import GroundingPrediction
+from flmm.structures import GroundingPrediction, GroundingSample
 from flmm.utils.box_codec import BoxCodec
 from flmm.utils.boxes import Box
 from flmm.utils.masks import mask_to_xyxy
@@ -52,15 +54,30 @@ class TextBoxes:
         dialect: How the model writes boxes, see :data:`flmm.utils.box_text.BOX_DIALECTS`.
         tolerant: Also read what only resembles the dialect, see
             :class:`flmm.utils.box_codec.BoxCodec`.
+        frame: What pixels are counted in: the ``'original'`` image, or ``'resized'`` as the LMM
+            saw it (Qwen2.5-VL).
+
+    Raises:
+        ValueError: There is no such frame, or shares are to be counted in one.
     """
 
-    def __init__(self, dialect: str = 'auto', tolerant: bool = True) -> None:
-        self.codec = BoxCodec(dialect, tolerant)
+    def __init__(
+        self,
+        dialect: str = 'auto',
+        tolerant: bool = True,
+        frame: Literal['original', 'resized'] = 'original',
+    ) -> None:
+        if frame not in ('original', 'resized'):
+            raise ValueError(f"frame must be 'original' or 'resized', got {frame!r}.")
+        if frame == 'resized' and dialect != 'pixels':
+            raise ValueError(f"frame='resized' is for dialect='pixels', got {dialect!r}.")
+        self.codec, self.frame = BoxCodec(dialect, tolerant), frame
 
     def describe(self) -> str:
         """For the protocol in result files."""
         kind = 'tolerant' if self.codec.tolerant else 'strict'
-        return f'the first box in the answer, dialect {self.codec.dialect}, {kind}'
+        where = ' of the resized image' if self.frame == 'resized' else ''
+        return f'the first box in the answer, dialect {self.codec.dialect}{where}, {kind}'
 
     def __call__(self, prediction: GroundingPrediction) -> Boxes:
         """One box, or None, for each phrase."""
@@ -75,9 +92,20 @@ class TextBoxes:
             answers = [prediction.text] * len(sample.phrases)
         if sample.ori_shape is None:
             raise ValueError(f'Sample {sample.sample_id} has no ori_shape; is LoadImage missing?')
-        return [
-            next(iter(self.codec.read_boxes(answer, sample.ori_shape)), None) for answer in answers
-        ]
+        return [self._read(answer, sample) for answer in answers]
+
+    def _read(self, answer: str, sample: GroundingSample) -> Box | None:
+        if self.frame == 'original':
+            return next(iter(self.codec.read_boxes(answer, sample.ori_shape)), None)
+        seen = None if sample.lmm_inputs is None else sample.lmm_inputs.resized_shape
+        if seen is None:
+            raise ValueError(
+                f'Of sample {sample.sample_id} nobody knows to what size its image was resized; '
+                "frame='resized' is for LMMs with image_grid_thw, such as Qwen2.5-VL."
+            )
+        down, across = (own / other for own, other in zip(sample.ori_shape, seen, strict=True))
+        box = next(iter(self.codec.read_boxes(answer, seen)), None)
+        return box and (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
 
 
 @METRICS.register_module()

@@ -132,6 +132,7 @@ class HFProcessor:
             image_shape=(0, 0)
             if sample.image is None
             else (sample.image.height, sample.image.width),
+            resized_shape=self._resized_shape(tensors),
             tensors=tensors,
             labels=labels,
         )
@@ -187,11 +188,11 @@ class HFProcessor:
 
     def encode(
         self, sample: GroundingSample, text: str
-    ) -> tuple[Tensor, tuple[ImageGrid, ...], dict[str, Tensor], None]:
+    ) -> tuple[Tensor, tuple[ImageGrid, ...], dict[str, Tensor], tuple[int, int] | None]:
         """Tokenise a text that is written already; see :meth:`LMMProcessor.encode`."""
         ids, tensors = self._encode_text(sample, text)
         places = torch.nonzero(ids == self.image_token_id)[:, 0]
-        return ids, self._grids(sample, places, tensors), tensors, None
+        return ids, self._grids(sample, places, tensors), tensors, self._resized_shape(tensors)
 
     def _encode_text(self, sample: GroundingSample, text: str) -> tuple[Tensor, dict[str, Tensor]]:
         named = sample.image is not None
@@ -248,6 +249,14 @@ class HFProcessor:
             # Of one or two pixels nobody can say which tile shows which.
             raise ImageError(sample.sample_id, f'is too small to be placed: {error}') from error
         return tuple(ImageGrid(places[grid.positions], grid.box_xyxy) for grid in grids)
+
+    def _resized_shape(self, tensors: dict[str, Tensor]) -> tuple[int, int] | None:
+        """Size of the resized image, where the model counts its patches (Qwen-VL)."""
+        if 'image_grid_thw' not in tensors:
+            return None
+        _, rows, columns = tensors['image_grid_thw'][0].tolist()
+        side = self.config.vision_config.patch_size
+        return rows * side, columns * side
 
     def _pixel_values(self, image: Image.Image) -> Tensor:
         """``pixel_values`` as the whole processor makes them, its defaults included."""

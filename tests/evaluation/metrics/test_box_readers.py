@@ -1,10 +1,18 @@
 """Where boxes are read: masks, text, a head."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from flmm.evaluation.metrics.box_readers import HeadBoxes, MaskBoxes, TextBoxes
-from flmm.structures import ConversationPrediction, GroundingPrediction, GroundingSample, Phrase
+from flmm.structures import (
+    ConversationPrediction,
+    GroundingPrediction,
+    GroundingSample,
+    LMMInputs,
+    Phrase,
+)
 
 
 def sample_of(count, shape=(100, 200)):
@@ -55,3 +63,17 @@ def test_a_head_s_boxes_are_plain_numbers():
 def test_result_files_say_how_boxes_were_read():
     assert 'strict' in TextBoxes('loc', tolerant=False).describe()
     assert 'pred_masks' in MaskBoxes().describe() and 'boxes_xyxy' in HeadBoxes().describe()
+
+
+def test_pixels_of_the_resized_image_are_brought_back():
+    sample = sample_of(1)
+    inputs = LMMInputs(torch.zeros(1), torch.zeros(1), (), (100, 200), resized_shape=(50, 50))
+    prediction = ConversationPrediction(replace(sample, lmm_inputs=inputs), '[5, 10, 25, 50]')
+    # Four times as wide, twice as high.
+    assert TextBoxes('pixels', frame='resized')(prediction) == [(20, 20, 100, 100)]
+    assert TextBoxes('pixels')(prediction) == [(5, 10, 25, 50)]
+    assert 'of the resized image' in TextBoxes('pixels', frame='resized').describe()
+    with pytest.raises(ValueError, match='to what size'):
+        TextBoxes('pixels', frame='resized')(ConversationPrediction(sample, '[1, 2, 3, 4]'))
+    with pytest.raises(ValueError, match="dialect='pixels'"):
+        TextBoxes('thousand', frame='resized')
