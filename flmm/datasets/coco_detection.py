@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from flmm.registry import DATASETS
@@ -13,6 +13,9 @@ from flmm.utils.safe_io import load_json
 from .instruction import Chooser
 from .region_conversations import RegionDataset, RegionTalk, plain, usable_regions, with_overview
 from .transforms.base import Transform
+
+#: What of an annotation makes a region.
+REGION_KEYS = ('id', 'bbox', 'iscrowd', 'ignore')
 
 
 def group_by_image(path: str, content: Any) -> list[dict[str, Any]]:
@@ -47,6 +50,26 @@ def group_by_image(path: str, content: Any) -> list[dict[str, Any]]:
     return list(images.values())
 
 
+def with_only(records: Iterable[dict[str, Any]], keys: Collection[str]) -> list[dict[str, Any]]:
+    """Records whose annotations hold only some keys; outlines alone are most of a COCO file.
+
+    Args:
+        records: As :func:`group_by_image` gives them.
+        keys: Of the annotations; those that an annotation lacks are not made up.
+    """
+    wanted = ('file_name', 'width', 'height', 'caption', 'broken')
+    return [
+        {
+            **{key: record[key] for key in wanted if key in record},
+            'annotations': [
+                {key: annotation[key] for key in keys if key in annotation}
+                for annotation in record['annotations']
+            ],
+        }
+        for record in records
+    ]
+
+
 @DATASETS.register_module()
 class CocoDetectionDataset(RegionDataset):
     """Read ``instances_*.json``: boxes in random order, each answered with its category.
@@ -74,7 +97,7 @@ class CocoDetectionDataset(RegionDataset):
         name: str = 'coco_detection',
     ) -> None:
         content = load_json(ann_file)
-        records = group_by_image(ann_file, content)
+        records = with_only(group_by_image(ann_file, content), (*REGION_KEYS, 'category_id'))
         super().__init__(
             ann_file, records, image_root, name, 'coco_detection', pipeline, templates, seed
         )

@@ -10,6 +10,7 @@ from flmm.structures import REGION_PLACEHOLDER, Region, Turn
 from flmm.utils.errors import AnnotationError
 from flmm.utils.safe_io import load_json
 
+from .base import PackedRecords
 from .instruction import Chooser
 from .region_conversations import RegionDataset, RegionTalk, fill, plain
 from .transforms.base import Transform
@@ -69,8 +70,10 @@ class LLaVARegionDataset(RegionDataset):
             )
         self.min_score, self.min_share = min_score, min_share
         self.max_regions, self.fallback, self.describe = max_regions, fallback, describe
-        # A repeated image has the same detections: they are attached to each of its records.
-        records = [{**entry, 'detections': detections.get(entry.get('image'))} for entry in entries]
+        # Of an image there are several conversations: each names its detections by their place.
+        places = {image: place for place, image in enumerate(detections)}
+        self.detections = PackedRecords(detections.values())
+        records = [{**entry, 'detections': places.get(entry.get('image'))} for entry in entries]
         super().__init__(ann_file, records, image_root, name, 'llava', pipeline, templates, seed)
 
     def image_name(self, record: Any) -> str:
@@ -85,7 +88,7 @@ class LLaVARegionDataset(RegionDataset):
         if record['detections'] is None:
             raise ValueError(f'there are no detections of {record["image"]!r}')
         described = chooser.chance(self.describe)
-        found = self._chosen(record['detections']) if described else []
+        found = self._chosen(self.detections[record['detections']]) if described else []
         if found:
             pieces = [
                 fill(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from flmm.registry import DATASETS
-from flmm.structures import Region, Turn
+from flmm.structures import Region, SkippedSample, Turn
 from flmm.utils.errors import AnnotationError
 from flmm.utils.safe_io import load_json
 
-from .coco_detection import group_by_image
+from .coco_detection import REGION_KEYS, group_by_image, with_only
 from .genome_regions import read_region_descriptions
 from .instruction import Chooser
 from .refcoco import RefCOCODataset
 from .region_conversations import RegionDataset, RegionTalk, plain, usable_regions, with_overview
-from .transforms.base import Transform
+from .transforms.base import Item, Transform, skip_reason
 
 LAYOUTS = ('annotations', 'images', 'visual_genome')
 
@@ -83,13 +86,10 @@ class RegionCaptionDataset(RegionDataset):
         self.ask, self.company, self.repeat_company = ask, company, repeat_company
         self.strip_prefix, self.sizes_file = strip_prefix, sizes_file
         self.max_regions, self.min_words, self.min_share = max_regions, min_words, min_share
-        records = self.load(ann_file, layout)
-        if ask == 'one':
-            records = [
-                {**record, 'target': index}
-                for record in records
-                for index in range(len(record['annotations']))
-            ]
+        records = with_only(self.load(ann_file, layout), (*REGION_KEYS, 'caption', 'references'))
+        # Of each sample its record and the annotation in it: a copy of the record for each of its
+        # annotations would be as many times as large.
+        self._targets = None if ask == 'all' else _targets(ann_file, records)
         super().__init__(ann_file, records, image_root, name, kind, pipeline, templates, seed)
 
     @property
@@ -97,6 +97,31 @@ class RegionCaptionDataset(RegionDataset):
         """Name and protocol."""
         settings = {name: getattr(self, name) for name in ('ask', 'company', 'repeat_company')}
         return {'dataset': self.name, **settings}
+
+    def __len__(self) -> int:
+        """Number of images, or of regions where each is asked about by itself."""
+        return len(self.records) if self._targets is None else len(self._targets)
+
+    def record(self, index: int) -> Any:
+        """An image, with the place of the annotation that is asked about."""
+        if self._targets is None:
+            return super().record(index)
+        image, target = map(int, self._targets[index])
+        return {**super().record(image), 'target': target}
+
+    def read_repetition(self, index: int, repetition: int) -> Item:
+        """As its base; what cannot be asked about keeps its captions, to count as not said."""
+        if self._targets is None:
+            return super().read_repetition(index, repetition)
+        try:
+            item = super().read_repetition(index, repetition)
+        except AnnotationError as error:
+            item = SkippedSample(self.sample_id(index), skip_reason(error), str(error))
+        if isinstance(item, SkippedSample):
+            record = self.record(index)
+            references = _references(record['annotations'][record['target']])
+            item = replace(item, references=tuple(references))
+        return item
 
     def image_name(self, record: Any) -> str:
         """Its ``file_name``, without ``strip_prefix``."""
@@ -129,8 +154,7 @@ class RegionCaptionDataset(RegionDataset):
             others *= -(-self.company // len(others))
         talk = self._talk([*others[: self.company], *target], chooser, dropped)
         talk.turns = [Turn(turn.request, None) for turn in talk.turns]
-        references = wanted.get('references') or [wanted['caption']]
-        talk.meta = {'references': [plain(text) for text in references]}
+        talk.meta = {'references': _references(wanted)}
         return talk
 
     def _talk(self, kept: list, chooser: Chooser, dropped: list) -> RegionTalk:
@@ -152,6 +176,21 @@ class RegionCaptionDataset(RegionDataset):
             else:
                 dropped.append((f'annotation {annotation.get("id")}', 'caption_too_short'))
         return long_enough, dropped
+
+
+def _targets(path: str, records: list[dict[str, Any]]) -> np.ndarray:
+    """``(N, 2)``: record and annotation of each region."""
+    counts = [len(record['annotations']) for record in records]
+    targets = [(i, j) for i, count in enumerate(counts) for j in range(count)]
+    if not targets:
+        raise AnnotationError(path, 'holds no region.')
+    return np.array(targets, dtype=np.int32)
+
+
+def _references(annotation: dict[str, Any]) -> list[str]:
+    """True captions of a region; what is no text is none."""
+    texts = annotation.get('references') or [annotation.get('caption')]
+    return [plain(text) for text in texts if isinstance(text, str) and text.strip()]
 
 
 def _read(path: str, layout: str) -> list[dict[str, Any]]:

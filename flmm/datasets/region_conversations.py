@@ -142,9 +142,13 @@ class RegionDataset(InstructionDataset):
     def draw(self, record: Any, chooser: Chooser) -> RegionTalk | None:
         """A conversation about a record; None if there is nothing to speak about."""
 
+    def record(self, index: int) -> Any:
+        """What sample ``index`` is drawn from."""
+        return self.records[index]
+
     def read_repetition(self, index: int, repetition: int) -> Item:
         """A conversation about record ``index``; see :meth:`InstructionDataset.read_repetition`."""
-        record, sample_id = self.records[index], self.sample_id(index)
+        record, sample_id = self.record(index), self.sample_id(index)
         key = f'{self.seed}/{int(self._epoch)}/{sample_id}'
         if repetition:
             sample_id += f'#{repetition}'

@@ -139,9 +139,11 @@ class SkippedSample:
         reason: One of a few fixed words, such as ``image_unreadable`` or ``no_phrase``.
         detail: The error in full, for the log.
         phrases: The phrases it would have had; at evaluation each counts as missed.
+        references: The captions it would have been scored by; its own counts as empty.
     """
 
     sample_id: str
     reason: str
     detail: str = ''
     phrases: tuple[Phrase, ...] = ()
+    references: tuple[str, ...] = ()

@@ -1,5 +1,8 @@
 """LLaVA's conversations with detections."""
 
+import json
+import pickle
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -109,3 +112,18 @@ def test_broken_records_are_counted_and_named(tmp_path, talk, found, message):
 def test_other_files_are_refused(tmp_path, found, names, message):
     with pytest.raises(AnnotationError, match=message):
         build(tmp_path, found=found, names=names)
+
+
+def test_detections_are_kept_once_for_all_conversations_of_an_image(tmp_path):
+    boxes = [[0.1, 0.2, 0.5, 0.9, 0.9]] * 300
+    found = {**FOUND, 'pred_bboxes': boxes, 'labels': ['x'] * 300}
+    talks = [{'image': 'a.jpg', 'conversations': TALK}] * 50
+    dataset = LLaVARegionDataset(
+        write_json(tmp_path / 'talk.json', talks),
+        write_json(tmp_path / 'det.json', [found]),
+        str(tmp_path),
+        describe=1.0,
+        max_regions=300,
+    )
+    assert [len(dataset[i].regions) for i in (0, 49)] == [300, 300]
+    assert len(pickle.dumps(dataset)) < 50 * len(json.dumps(boxes)) / 10

@@ -1,13 +1,15 @@
 """Captions of regions in four layouts; evaluation of single regions and in company."""
 
 import copy
+import json
 import pickle
 
 import pytest
 from region_files import COCO, bare, write_json
 
 from flmm.datasets.region_captions import RefCOCOCaptionDataset, RegionCaptionDataset
-from flmm.structures import SkippedSample
+from flmm.evaluation.metrics import CaptionMetric
+from flmm.structures import GroundingPrediction, GroundingSample, SkippedSample
 from flmm.utils.errors import AnnotationError
 
 CAPTIONED = copy.deepcopy(COCO)
@@ -82,6 +84,39 @@ def test_to_evaluate_each_region_is_a_sample_of_its_own(tmp_path):
     assert all(turn.answer is None for item in items[:2] for turn in item.turns)
     # A crowd and a box without width are counted, as they cannot be asked about.
     assert [type(item) for item in items[2:]] == [SkippedSample, SkippedSample]
+    assert [item.references for item in items[2:]] == [('crowd',), ('tiny',)]
+
+
+def test_skipped_regions_count_as_empty_captions(tmp_path):
+    content = copy.deepcopy(CAPTIONED)
+    content['annotations'] = content['annotations'][:2]
+    content['annotations'][0]['bbox'] = [1, 2]  # broken
+    dataset = build(tmp_path, content, ask='one', pipeline=[dict(type='LoadImage')])
+    items = [dataset[0], dataset[1]]
+    assert [item.reason for item in items] == ['annotation_invalid', 'annotation_invalid']
+    content['annotations'][0]['bbox'] = [10, 10, 30, 40]
+    dataset = build(tmp_path, content, ask='one', pipeline=[dict(type='LoadImage')])
+    items = [dataset[0], dataset[1]]
+    # There is no such image.
+    assert [item.reason for item in items] == ['image_unreadable'] * 2
+    assert [item.references for item in items] == [('a grey cat',), ('dog',)]
+    metric = CaptionMetric(metrics=('rouge_l',))
+    said = GroundingPrediction(GroundingSample('x', meta={'references': ['one']}), None, text='one')
+    metric.process({'skipped': items}, [said])
+    assert metric.evaluate(3)['caption/rouge_l'] == pytest.approx(100 / 3)
+
+
+def test_regions_of_an_image_are_kept_once_however_many_are_asked_about(tmp_path):
+    content = copy.deepcopy(CAPTIONED)
+    content['annotations'] = [
+        {**CAPTIONED['annotations'][0], 'id': i, 'segmentation': [[0.5] * 100]} for i in range(100)
+    ]
+    one, whole = build(tmp_path, content, ask='one'), build(tmp_path, content)
+    assert (len(one), len(whole)) == (100, 1)
+    assert one[99].regions[0].meta['ann_id'] == 99
+    # Outlines, which nobody asks for, are most of the file.
+    size = len(pickle.dumps(whole))
+    assert len(pickle.dumps(one)) < size + 2000 < len(json.dumps(content))
 
 
 def test_company_is_asked_about_first(tmp_path):

@@ -49,7 +49,11 @@ class Transform(ABC):
             return self.transform(item)
         except SKIPPING_ERRORS as error:
             return SkippedSample(
-                item.sample_id, skip_reason(error), str(error), tuple(item.phrases)
+                item.sample_id,
+                skip_reason(error),
+                str(error),
+                tuple(item.phrases),
+                tuple(item.meta.get('references', ())),
             )
 
     @abstractmethod

@@ -151,12 +151,12 @@ class PlacedCaptionMetric(EntryMetric):
 
     def skipped_entry(self, sample: SkippedSample) -> Entry:
         """An empty caption."""
-        references = [text for phrase in sample.phrases for text in phrase.meta.get('refs', ())]
+        of_phrases = [text for phrase in sample.phrases for text in phrase.meta.get('refs', ())]
         return {
             'id': sample.sample_id,
             'skipped': sample.reason,
             'caption': '',
-            'references': references,
+            'references': [*sample.references, *of_phrases],
         }
 
     def compute_metrics(self, results: Sequence[Entry]) -> dict[str, float]:
