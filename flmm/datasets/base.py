@@ -103,6 +103,10 @@ class GroundingDataset(Dataset, ABC):
     def sample_id(self, index: int) -> str:
         """Identity of a sample, the same in every run."""
 
+    def part_ranges(self) -> dict[str, range]:
+        """Where the samples of each part lie: of a single data set in one range, its own."""
+        return {self.name: range(len(self))}
+
     @abstractmethod
     def read_sample(self, index: int) -> Item:
         """Sample as annotated, before the pipeline.

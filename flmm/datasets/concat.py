@@ -52,6 +52,14 @@ class ConcatGrounding(GroundingDataset):
         """Number of samples of all."""
         return self._ends[-1]
 
+    def part_ranges(self) -> dict[str, range]:
+        """Name of each part -> where its samples lie."""
+        starts = [0, *self._ends]
+        return {
+            dataset.name: range(start, end)
+            for dataset, start, end in zip(self.datasets, starts, self._ends, strict=False)
+        }
+
     def _locate(self, index: int) -> tuple[GroundingDataset, int]:
         part = bisect.bisect_right(self._ends, index)
         return self.datasets[part], index - (self._ends[part - 1] if part else 0)

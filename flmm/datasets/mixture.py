@@ -105,6 +105,14 @@ class Mixture(GroundingDataset):
         """Samples of an epoch."""
         return self._ends[-1]
 
+    def part_ranges(self) -> dict[str, range]:
+        """Name of each part -> where its samples, with their repetitions, lie."""
+        starts = [0, *self._ends]
+        return {
+            key: range(start, end)
+            for key, start, end in zip(self.parts, starts, self._ends, strict=False)
+        }
+
     def locate(self, index: int) -> tuple[str, int, int]:
         """Part, index in it, and how often that one came already this epoch."""
         number = next(i for i, end in enumerate(self._ends) if index < end)

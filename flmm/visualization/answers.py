@@ -15,7 +15,7 @@ from flmm.structures import (
 )
 from flmm.visualization.colours import Colour, phrase_colour
 from flmm.visualization.panels import Word
-from flmm.visualization.regions import turn_lines
+from flmm.visualization.regions import region_words, turn_lines
 
 Prediction = GroundingPrediction | ConversationPrediction
 
@@ -31,6 +31,9 @@ def sample_lines(sample: GroundingSample) -> list[list[Word]]:
     Args:
         sample: As its data set gives it, before a model hides anything.
     """
+    choices = sample.meta.get('choices')
+    if choices:  # they repeat what is asked
+        return choice_lines(choices)
     lines = turn_lines(sample.turns)
     if not sample.turns and sample.pieces:
         lines = [piece_words(sample.pieces)]
@@ -38,7 +41,7 @@ def sample_lines(sample: GroundingSample) -> list[list[Word]]:
         lines = [[Word(f'User: {sample.prompt}')]]
     said = {turn.answer for turn in sample.turns}
     truths = [text for text in annotated_answers(sample) if text not in said]
-    return [*lines, *choice_lines(sample.meta.get('choices', {})), *_truth_line(truths)]
+    return [*lines, *_truth_line(truths)]
 
 
 def answer_lines(prediction: Prediction) -> list[list[Word]]:
@@ -108,7 +111,7 @@ def choice_lines(
     """
     lines = []
     for name, group in groups.items():
-        lines.append([Word(f'{name}: {group["turns"][-1][0]}')])
+        lines.append(region_words(f'{name}: {group["turns"][-1][0]}'))
         for index, candidate in enumerate(group['candidates']):
             text = f'{"✓" if index == group["label"] else "·"} {candidate}'
             if scores and name in scores:

@@ -49,18 +49,22 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path(), 'fonts/ttf', name), size)
 
 
-def caption_strip(words: Sequence[Word], width: int, size: int = 15) -> Image.Image:
+def caption_strip(
+    words: Sequence[Word], width: int, size: int = 15, tight: bool = False
+) -> Image.Image:
     """Set words in lines of at most ``width`` pixels, coloured ones in bold.
 
     Args:
         words: The text; runs are separated by a space unless the next starts with punctuation.
         width: Width of the strip in pixels.
         size: Of the letters in pixels.
+        tight: Little space above and below, as one line of many.
 
     Returns:
         RGB image of that width, as high as the text needs.
     """
     margin, line = round(size * 0.6), round(size * 1.5)
+    above = round(size * 0.1) if tight else margin
     usable = max(width - 2 * margin, size)
     placed, x, y = [], 0.0, 0
     for run in words:
@@ -73,10 +77,10 @@ def caption_strip(words: Sequence[Word], width: int, size: int = 15) -> Image.Im
                 x, y, gap = 0.0, y + line, 0
             placed.append((x + gap, y, part, run.colour or INK, face))
             x += gap + length
-    strip = Image.new('RGB', (width, y + line + 2 * margin), PAPER)
+    strip = Image.new('RGB', (width, y + line + 2 * above), PAPER)
     draw = ImageDraw.Draw(strip)
     for left, top, part, colour, face in placed:
-        draw.text((margin + left, margin + top), part, fill=colour, font=face)
+        draw.text((margin + left, above + top), part, fill=colour, font=face)
     return strip
 
 
@@ -125,7 +129,10 @@ def make_sheet(
         title = _shorten(panel.title, cell_w)
         draw.text((left, top + 5), title, fill=INK, font=font(14, True))
         grid.paste(panel.image, (left, top + title_h))
-    return stack([grid, *(caption_strip(words, grid.width) for words in captions if words)])
+    captions = [words for words in captions if words]
+    # A conversation has many lines; a text and its scores are paragraphs.
+    tight = len(captions) > 2
+    return stack([grid, *(caption_strip(words, grid.width, tight=tight) for words in captions)])
 
 
 def _shorten(title: str, width: int) -> str:

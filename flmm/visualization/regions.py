@@ -86,12 +86,22 @@ def turn_lines(turns: Sequence[Turn]) -> list[list[Word]]:
     lines, region = [], 0
     for turn in turns:
         for speaker, text in (('User: ', turn.request), ('Assistant: ', turn.answer or '...')):
-            first, *rest = text.split(REGION_PLACEHOLDER)
-            line = [Word(speaker + first)]
-            for part in rest:
-                line.append(Word(REGION_PLACEHOLDER, phrase_colour(region)))
-                region += 1
-                if part.strip():
-                    line.append(Word(part))
-            lines.append(line)
+            lines.append(region_words(speaker + text, region))
+            region += text.count(REGION_PLACEHOLDER)
     return lines
+
+
+def region_words(text: str, region: int = 0) -> list[Word]:
+    """A text, each ``<region>`` in its colour.
+
+    Args:
+        text: What is said.
+        region: Number of the first.
+    """
+    first, *rest = text.split(REGION_PLACEHOLDER)
+    words = [Word(first)]
+    for number, part in enumerate(rest, start=region):
+        words.append(Word(REGION_PLACEHOLDER, phrase_colour(number)))
+        if part.strip():
+            words.append(Word(part))
+    return words

@@ -26,6 +26,7 @@ def test_datasets_follow_each_other_behind_one_pipeline():
     assert [s.sample_id for s in dataset] == ['val/val/0', 'val/val/1', 'testA/testA/0']
     assert [s.prompt for s in dataset] == ['shared', 'shared', 'own']
     assert dataset[-1].sample_id == dataset.sample_id(2)
+    assert dataset.part_ranges() == {'val': range(2), 'testA': range(2, 3)}
     assert [m['split'] for m in dataset.metainfo['parts']] == ['val', 'testA']
     assert configs[0]['type'] is RefCOCODataset  # the caller's config is as it was
 

@@ -36,6 +36,12 @@ def test_repeats_come_as_often_as_asked_and_draw_anew():
     assert len(set(drawn)) == len(drawn)
 
 
+def test_parts_lie_one_after_the_other_with_their_repetitions():
+    mixture = Mixture(dict(a=make('a', 3), b=make('b', 2)), 'a:2@b:0.5')
+    assert mixture.part_ranges() == {'a': range(6), 'b': range(6, 7)}
+    assert make('a', 3).part_ranges() == {'a': range(3)}
+
+
 def test_a_fraction_takes_other_samples_each_epoch_without_repeats():
     mixture = Mixture(dict(a=make('a', 40)), {'a': 1.25})
     assert len(mixture) == 50

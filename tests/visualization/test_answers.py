@@ -77,7 +77,7 @@ def test_candidates_show_which_one_is_right_and_which_one_was_taken():
     lines = answer_lines(chosen)
     assert texts(lines) == ['q2a: Why?', '· a ring (-0.50) ← chosen', '✓ a cross (-1.25)']
     assert [line[0].colour for line in lines] == [None, WRITTEN, None]
-    assert texts(sample_lines(asked))[-2:] == ['· a ring', '✓ a cross']
+    assert texts(sample_lines(asked)) == ['q2a: Why?', '· a ring', '✓ a cross']
 
 
 def test_a_text_that_is_grounded_keeps_the_colours_of_its_phrases():

@@ -43,3 +43,11 @@ def test_captions_go_below():
     panels = [Panel('a', Image.new('RGB', (100, 100)))]
     plain, captioned = make_sheet(panels), make_sheet(panels, [[Word('x')], []])
     assert captioned.height > plain.height
+
+
+def test_the_lines_of_a_conversation_stand_close_and_paragraphs_apart():
+    panel = Panel('a', Image.new('RGB', (200, 50)))
+    line = [Word('User: what?')]
+    heights = [make_sheet([panel], [line] * count).height for count in (0, 1, 2, 3)]
+    # 22 pixels a line of 15 pixels; 9 around a paragraph, 2 around one of many lines.
+    assert [height - heights[0] for height in heights] == [0, 40, 80, 3 * 26]

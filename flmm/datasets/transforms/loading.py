@@ -87,7 +87,7 @@ class BlurImage(Transform):
 class LoadMasks(Transform):
     """Decode the phrases' masks into ``gt_masks (P, H, W)``; needs ``LoadImage`` before it.
 
-    Samples without ground truth (inference) are left without masks.
+    Samples without ground truth (inference) and without an image (talk) are left without masks.
     """
 
     def transform(self, sample: GroundingSample) -> GroundingSample:
@@ -103,6 +103,8 @@ class LoadMasks(Transform):
             AnnotationError: A mask is malformed or of another size than the image.
         """
         if any(phrase.mask is None for phrase in sample.phrases):
+            return sample
+        if sample.ori_shape is None and not sample.phrases:
             return sample
         if sample.ori_shape is None:
             raise ValueError('LoadMasks needs the size of the image: put LoadImage before it.')

@@ -54,6 +54,8 @@ def test_masks_come_from_polygons_and_panoptic_segments(tmp_path, image_path):
 def test_samples_without_ground_truth_get_no_masks(image_path):
     sample = GroundingSample('s', image_path=image_path, phrases=[Phrase('a')])
     assert LoadMasks()(LoadImage()(sample)).gt_masks is None
+    talk = LoadImage(optional=True)(GroundingSample('s'))
+    assert LoadMasks()(talk).gt_masks is None
 
 
 @pytest.mark.parametrize(
