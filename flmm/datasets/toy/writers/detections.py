@@ -2,19 +2,26 @@
 
 Files: ``coco_detection/annotations/instances_{train,val}2017.json`` with ``{train,val}2017/``;
 ``llava_regions/conversations_{train,val}.json`` and ``detections_{train,val}.json`` with
-``images/``.
+``images/``. A category of the former is a colour with a shape: short answers that tell both.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 
 from flmm.datasets.toy.dialogues import conversation
-from flmm.datasets.toy.scenes import ToyScene
+from flmm.datasets.toy.scenes import COLORS, SHAPES, ToyScene
 from flmm.datasets.toy.writers import images
+
+_CATEGORIES = [
+    {'id': index, 'name': f'{color} {shape}', 'supercategory': shape, 'isthing': 1}
+    for index, (color, shape) in enumerate(itertools.product(COLORS, SHAPES), start=1)
+]
+_CATEGORY_IDS = {category['name']: category['id'] for category in _CATEGORIES}
 
 
 class CocoDetectionWriter:
@@ -35,14 +42,18 @@ class CocoDetectionWriter:
         name = f'{image_id:012d}.jpg'
         images.save_jpeg(scene, self.root / f'{split}2017' / name)
         self._parts[split]['images'].append(images.image_record(image_id, name, scene))
-        self._parts[split]['annotations'] += images.instance_records(image_id, scene)
+        for item, record in zip(
+            scene.objects, images.instance_records(image_id, scene), strict=True
+        ):
+            category = _CATEGORY_IDS[f'{item.color} {item.shape}']
+            self._parts[split]['annotations'].append({**record, 'category_id': category})
 
     def finish(self) -> None:
         """Write the annotation files."""
         folder = self.root / 'annotations'
         folder.mkdir(parents=True, exist_ok=True)
         for split, part in self._parts.items():
-            content = {**part, 'categories': images.THING_CATEGORIES}
+            content = {**part, 'categories': _CATEGORIES}
             (folder / f'instances_{split}2017.json').write_text(json.dumps(content))
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from toy_by_hand import BOXES, COCO_BOXES, write_one
+from toy_by_hand import BOXES, COCO_BOXES, KINDS, write_one
 
 from flmm.datasets.toy.writers.detections import CocoDetectionWriter, LLaVARegionsWriter
 
@@ -14,7 +14,11 @@ def test_coco_detection_lists_boxes_with_categories(tmp_path):
     content = json.loads((root / 'annotations/instances_train2017.json').read_text())
     assert [item['bbox'] for item in content['annotations']] == COCO_BOXES
     assert (root / 'train2017' / content['images'][0]['file_name']).is_file()
-    assert len(content['categories']) == 6
+    # Every colour of every shape, and each box its own.
+    names = {category['id']: category['name'] for category in content['categories']}
+    assert len(set(names.values())) == 36
+    found = [names[item['category_id']] for item in content['annotations']]
+    assert found == [f'{color} {shape}' for shape, color in KINDS]
 
 
 def test_a_detector_s_boxes_are_shares_with_a_score(tmp_path):
