@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flmm.registry import DATASETS
-from flmm.structures import Region, Turn
+from flmm.structures import Turn
 from flmm.utils.errors import AnnotationError
 from flmm.utils.safe_io import load_json
 
 from .instruction import Chooser
 from .region_conversations import RegionDataset, RegionTalk, plain, usable_regions, with_overview
+from .region_shapes import RegionShapes
 from .transforms.base import Transform
 
 #: What of an annotation makes a region.
@@ -81,6 +83,8 @@ class CocoDetectionDataset(RegionDataset):
         templates: See :func:`flmm.datasets.region_conversations.load_templates`.
         max_regions: Most boxes of an image.
         min_share: Least side of a box as a share of the image's (2 pixels of 224 officially).
+        shapes: How often a region is given as ``box``, ``mask``, ``points`` or ``scribble``, for
+            extractors with ``shapes=True``; None for boxes. Not in the release.
         seed: Of the random choices.
         name: First part of every ``sample_id``.
     """
@@ -93,11 +97,14 @@ class CocoDetectionDataset(RegionDataset):
         templates: str | Mapping[str, Any] | None = None,
         max_regions: int = 100,
         min_share: float = 2 / 224,
+        shapes: Mapping[str, float] | None = None,
         seed: int = 0,
         name: str = 'coco_detection',
     ) -> None:
+        self.shapes = RegionShapes(shapes or {})
         content = load_json(ann_file)
-        records = with_only(group_by_image(ann_file, content), (*REGION_KEYS, 'category_id'))
+        keys = (*REGION_KEYS, 'category_id', *self.shapes.keys)
+        records = with_only(group_by_image(ann_file, content), keys)
         super().__init__(
             ann_file, records, image_root, name, 'coco_detection', pipeline, templates, seed
         )
@@ -116,10 +123,14 @@ class CocoDetectionDataset(RegionDataset):
         if not kept:
             return None
         kept = chooser.shuffled(kept)[: self.max_regions]
+        given, without = self.shapes.give(kept, (record['height'], record['width']), chooser)
+        if not given:
+            return None
         turns, regions = [], []
-        for number, (annotation, box) in enumerate(kept, start=1):
+        for number, (annotation, region) in enumerate(given, start=1):
             name = self.categories[annotation['category_id']]
             turns.append(Turn(self.question(chooser, number), plain(name)))
-            regions.append(Region(box, meta={'ann_id': annotation['id'], 'category': name}))
+            meta = {'ann_id': annotation['id'], 'category': name}
+            regions.append(replace(region, meta=meta))
         overview = self.overview(chooser, categories=', '.join(self.categories.values()))
-        return RegionTalk(with_overview(overview, turns), regions, dropped)
+        return RegionTalk(with_overview(overview, turns), regions, dropped + without)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flmm.registry import DATASETS
-from flmm.structures import Region, SkippedSample, Turn
+from flmm.structures import SkippedSample, Turn
 from flmm.utils.errors import AnnotationError
 from flmm.utils.safe_io import load_json
 
@@ -18,6 +18,7 @@ from .genome_regions import read_region_descriptions
 from .instruction import Chooser
 from .refcoco import RefCOCODataset
 from .region_conversations import RegionDataset, RegionTalk, plain, usable_regions, with_overview
+from .region_shapes import RegionShapes
 from .transforms.base import Item, Transform, skip_reason
 
 LAYOUTS = ('annotations', 'images', 'visual_genome')
@@ -53,6 +54,7 @@ class RegionCaptionDataset(RegionDataset):
             how large an image is, so ``min_share`` is not asked of its boxes.
         strip_prefix: Taken off the file names (``COCO_train2014_`` where all of COCO's images lie
             in one folder under their bare numbers).
+        shapes: See :class:`flmm.datasets.coco_detection.CocoDetectionDataset`.
         seed: Of the random choices.
         name: First part of every ``sample_id``.
 
@@ -76,6 +78,7 @@ class RegionCaptionDataset(RegionDataset):
         min_share: float = 2 / 224,
         sizes_file: str | None = None,
         strip_prefix: str = '',
+        shapes: Mapping[str, float] | None = None,
         seed: int = 0,
         name: str = 'region_captions',
     ) -> None:
@@ -86,7 +89,9 @@ class RegionCaptionDataset(RegionDataset):
         self.ask, self.company, self.repeat_company = ask, company, repeat_company
         self.strip_prefix, self.sizes_file = strip_prefix, sizes_file
         self.max_regions, self.min_words, self.min_share = max_regions, min_words, min_share
-        records = with_only(self.load(ann_file, layout), (*REGION_KEYS, 'caption', 'references'))
+        self.shapes = RegionShapes(shapes or {})
+        keys = (*REGION_KEYS, 'caption', 'references', *self.shapes.keys)
+        records = with_only(self.load(ann_file, layout), keys)
         # Of each sample its record and the annotation in it: a copy of the record for each of its
         # annotations would be as many times as large.
         self._targets = None if ask == 'all' else _targets(ann_file, records)
@@ -141,7 +146,11 @@ class RegionCaptionDataset(RegionDataset):
         if not kept:
             return None
         kept = chooser.shuffled(kept)[: self.max_regions]
-        return self._talk(kept, chooser, dropped)
+        given, without = self._give(kept, record, chooser)
+        return self._talk(given, chooser, dropped + without) if given else None
+
+    def _give(self, kept: list, record: Any, chooser: Chooser) -> tuple[list, list]:
+        return self.shapes.give(kept, (record['height'], record['width']), chooser)
 
     def _draw_one(self, record: Any, chooser: Chooser) -> RegionTalk | None:
         wanted = record['annotations'][record['target']]
@@ -152,17 +161,21 @@ class RegionCaptionDataset(RegionDataset):
         others = chooser.shuffled(pair for pair in kept if pair[0] is not wanted)
         if self.repeat_company and others:
             others *= -(-self.company // len(others))
-        talk = self._talk([*others[: self.company], *target], chooser, dropped)
+        company, without = self._give(others[: self.company], record, chooser)
+        asked, missing = self._give(target, record, chooser)
+        if not asked:
+            return None
+        talk = self._talk([*company, *asked], chooser, dropped + without + missing)
         talk.turns = [Turn(turn.request, None) for turn in talk.turns]
         talk.meta = {'references': _references(wanted)}
         return talk
 
-    def _talk(self, kept: list, chooser: Chooser, dropped: list) -> RegionTalk:
+    def _talk(self, given: list, chooser: Chooser, dropped: list) -> RegionTalk:
         turns, regions = [], []
-        for number, (annotation, box) in enumerate(kept, start=1):
+        for number, (annotation, region) in enumerate(given, start=1):
             turns.append(Turn(self.question(chooser, number), plain(annotation['caption'])))
             meta = {'ann_id': annotation.get('id'), 'caption': annotation['caption']}
-            regions.append(Region(box, meta=meta))
+            regions.append(replace(region, meta=meta))
         return RegionTalk(with_overview(self.overview(chooser), turns), regions, dropped)
 
     def _usable(self, record: Any) -> tuple[list, list]:
@@ -262,7 +275,12 @@ def _caption_record(sample: Any, image: dict[str, Any]) -> dict[str, Any]:
         x0, y0, x1, y1 = phrase.meta['box_xyxy']
         entry = objects.setdefault(
             phrase.meta['ann_id'],
-            {'id': phrase.meta['ann_id'], 'bbox': [x0, y0, x1 - x0, y1 - y0], 'references': []},
+            {
+                'id': phrase.meta['ann_id'],
+                'bbox': [x0, y0, x1 - x0, y1 - y0],
+                'segmentation': phrase.mask.segmentations[0],
+                'references': [],
+            },
         )
         entry['references'].append(phrase.text)
     return {

@@ -3,9 +3,10 @@
 import copy
 
 import pytest
-from region_files import COCO, bare, write_json
+from region_files import COCO, bare, save_image, write_json
 
 from flmm.datasets.coco_detection import CocoDetectionDataset
+from flmm.datasets.transforms import LoadImage, LoadRegions
 from flmm.structures import SkippedSample
 from flmm.utils.errors import AnnotationError
 
@@ -82,3 +83,25 @@ def test_broken_records_are_named(tmp_path, change, message):
 def test_other_files_are_refused(tmp_path, content, message):
     with pytest.raises(AnnotationError, match=message):
         build(tmp_path, content)
+
+
+def test_objects_may_be_given_by_their_shapes(tmp_path):
+    content = copy.deepcopy(COCO)
+    content['annotations'][0]['segmentation'] = [[10, 10, 40, 10, 40, 50, 10, 50]]
+    save_image(tmp_path / 'a.jpg')
+    pipeline = [LoadImage(), LoadRegions()]
+    sample = build(tmp_path, content, shapes={'scribble': 1.0}, pipeline=pipeline)[0]
+    # The dog has no outline.
+    assert [turn.answer for turn in sample.turns] == ['cat']
+    assert sample.turns[0].request == '<image>|region1 <region>?'
+    assert sample.dropped[-1] == ('annotation 2', 'no_outline')
+    (region,) = sample.regions
+    assert region.joined and region.meta == {'ann_id': 1, 'category': 'cat'}
+    x0, y0, x1, y1 = region.box_xyxy
+    assert 9 <= x0 < x1 <= 41 and 9 <= y0 < y1 <= 51
+    sample = build(tmp_path, content, shapes={'mask': 1.0}, pipeline=pipeline)[0]
+    assert sample.regions[0].box_xyxy == (10, 10, 40, 50)
+    assert sample.regions[0].mask.sum() == 30 * 40
+    del content['annotations'][0]['segmentation']
+    item = build(tmp_path, content, shapes={'mask': 1.0})[0]
+    assert isinstance(item, SkippedSample) and item.reason == 'no_phrase'

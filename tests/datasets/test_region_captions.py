@@ -151,7 +151,7 @@ def test_options_and_files_are_checked(tmp_path):
         build(tmp_path, [{'regions': [{}]}], layout='visual_genome')
 
 
-def refer_release(tmp_path, refs):
+def refer_release(tmp_path, refs, **options):
     instances = copy.deepcopy(COCO)
     for annotation in instances['annotations']:
         annotation['segmentation'] = [[0, 0, 9, 0, 9, 9]]
@@ -163,6 +163,7 @@ def refer_release(tmp_path, refs):
         kind='refcoco',
         ask='one',
         templates=bare('refcoco'),
+        **options,
     )
 
 
@@ -190,3 +191,21 @@ def test_a_broken_ref_of_refcoco_stays_a_counted_sample(tmp_path):
     items = [dataset[i] for i in range(len(dataset))]
     assert [getattr(item, 'reason', '') for item in items] == ['', 'annotation_invalid']
     assert 'ann_id 77' in items[1].detail
+
+
+def test_refcoco_s_objects_may_be_given_by_points_to_evaluate(tmp_path):
+    refs = [ref(1, 1, 'left cat'), ref(2, 2, 'the dog')]
+    dataset = refer_release(tmp_path, refs, shapes={'points': 1.0}, company=1)
+    sample = dataset[0]
+    assert len(sample.regions) == len(sample.turns) == 2
+    # The outline is a triangle whose right angle is at (9, 0).
+    points = [point for region in sample.regions for point in region.points]
+    assert all(0 <= x <= 9 and 0 <= y <= x + 1 for x, y in points)
+    assert [region.box_xyxy for region in sample.regions] == [None, None]
+    assert sample.meta['references'] == ['left cat']
+
+
+def test_a_region_without_outline_is_skipped_where_its_shape_is_asked_for(tmp_path):
+    item = build(tmp_path, ask='one', shapes={'mask': 1.0})[0]
+    assert (item.reason, item.references) == ('no_phrase', ('a grey cat',))
+    assert isinstance(build(tmp_path, shapes={'mask': 1.0})[0], SkippedSample)
