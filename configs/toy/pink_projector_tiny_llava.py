@@ -8,4 +8,5 @@ from mmengine.config import read_base
 with read_base():
     from .pink_tiny_llava import *
 
-model.update(adapters={})
+# Updating with an empty dict would leave them: configs merge.
+del model['adapters']

@@ -23,7 +23,7 @@ model = dict(
     autocast=True,
     turns_apart=True,
 )
-max_iters = 2500
+max_iters = 1000
 writing = dict(type=WriteTurns, dialect=dialect, questions=questions)
 train_pipeline = [
     dict(type=LoadImage),
@@ -35,7 +35,7 @@ inference_pipeline = [
     dict(writing, choose='first'),
     dict(type=PrepareDialogue, processor=dialogue_processor),
 ]
-_loader = dict(num_workers=1, persistent_workers=True, collate_fn=dict(type=grounding_collate))
+_loader = dict(num_workers=0, collate_fn=dict(type=grounding_collate))
 train_dataloader = dict(
     _loader,
     # Leaving plateaus takes steps rather than samples.
@@ -54,6 +54,10 @@ test_dataloader = {
     )
     for task, dataset in test_datasets.items()
 }
+# Rows of new words start at the mean of the others: at the rate of the rest they take long to part.
+optim_wrapper.update(
+    optimizer=dict(lr=5e-3, muon_lr=1e-2, betas=(0.9, 0.98), weight_decay=0.01),
+)
 train_cfg.update(max_iters=max_iters)
 param_scheduler[1].update(end=max_iters)
 # What reads the boxes of tools/bootstrap.py.

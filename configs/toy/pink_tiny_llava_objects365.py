@@ -11,9 +11,14 @@ from flmm.datasets import Objects365Dataset
 with read_base():
     from .pink_tiny_llava import *
 
-train_dataloader.update(
-    dataset=dict(bootstrapped, type=Objects365Dataset, tasks=['grounding'], pipeline=train_pipeline)
+# Set, not updated: configs merge, and the mixture's options would stay.
+train_dataloader['dataset'] = dict(
+    bootstrapped, type=Objects365Dataset, tasks=['grounding'], pipeline=train_pipeline
 )
-max_iters = 300
+# It goes on from what has learned already: gently.
+optim_wrapper.update(
+    optimizer=dict(lr=2e-3, muon_lr=4e-3, betas=(0.9, 0.98), weight_decay=0.01),
+)
+max_iters = 200
 train_cfg.update(max_iters=max_iters)
 param_scheduler[1].update(end=max_iters)

@@ -1,5 +1,6 @@
 """Pink's configs: official settings; a step of training on tiny weights in the real layouts."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,35 @@ def test_the_toy_config_trains_a_step_and_answers_every_task(name, toy_data, mon
             metric.process({}, predictions)
             values = metric.conclude(metric.results)
             assert all(key.startswith(f'{task}/') for key in values)
+
+
+def test_the_control_lacks_the_adapters_and_nothing_else():
+    main, control = (
+        Config.fromfile(TOY / f'pink_{name}tiny_llava.py').to_dict() for name in ('', 'projector_')
+    )
+    assert set(main['model'].pop('adapters')) == {'language', 'vision'}
+    assert main == control
+
+
+def test_what_goes_on_from_a_checkpoint_reads_its_own_data(toy_data, tmp_path):
+    kept = tmp_path / 'kept.jsonl'
+    image = next((toy_data / 'objects365/train').rglob('*.jpg'))
+    line = {
+        'image_id': str(image.relative_to(toy_data / 'objects365/train')),
+        'anno': [],
+        'pred': [{'caption': 'a red circle', 'bbox': [10, 10, 40, 40]}],
+        'generate_caption': '',
+    }
+    kept.write_text(json.dumps(line) + '\n')
+    config = Config.fromfile(TOY / 'pink_tiny_llava_objects365.py')
+    config.train_dataloader.dataset.update(
+        ann_file=str(kept), image_root=str(toy_data / 'objects365/train')
+    )
+    (turn,) = DATASETS.build(config.train_dataloader.dataset)[0].turns
+    assert turn.request == 'Where is<des>a red circle</des>'
+    counting = Config.fromfile(TOY / 'pink_tiny_llava_counting.py')
+    tasks = counting.train_dataloader.dataset.datasets.visual_genome.tasks
+    assert tasks.count('counting') == len(tasks) / 2
 
 
 def test_toy_files_read_as_the_real_ones_do(toy_data):

@@ -1,15 +1,16 @@
 """Pink's kinds of data from the toy world, under ``data/toy_pink``, and what they are scored by.
 
 Made by ``tools/prepare_data/make_toy.py data/toy_pink --formats refcoco visual_genome objects365
-visual7w pointqa --num-train 4000 --num-val 100``.
+visual7w pointqa --num-train 4000 --num-val 100``. What is bootstrapped are other scenes, under
+``data/toy_pink_boxes``; see docs/pink.md.
 """
 
 from flmm.datasets import RefCOCODataset, ReferringBoxes, VisualGenomeDataset
 from flmm.evaluation.metrics import AnswerMetric, BoardBoxReader, RECMetric
 
 toy_root = 'data/toy_pink'
-# A tiny model reads short requests better; "Where is ...", "How many ..." and "Is ... left or right"
-# it knows. No space before a field: the tokenizer puts one in front of whatever follows a mark.
+# A tiny model reads short requests better; "Where is ...", "How many ..." and "Is ... left or
+# right" it knows. No space before a field: the tokenizer puts one in front of what follows a mark.
 questions = dict(
     grounding=['Where is{expr}'],
     region_caption=['What is{objs}'],
@@ -109,6 +110,6 @@ test_evaluator = {
 }
 # Captions of boxes that tools/bootstrap.py confirmed; see docs/pink.md.
 bootstrapped = dict(
-    ann_file='work_dirs/bootstrap/kept.jsonl', image_root=f'{toy_root}/objects365/val'
+    ann_file='work_dirs/bootstrap/kept.jsonl', image_root='data/toy_pink_boxes/objects365/train'
 )
 del _files, _rec, _genome
