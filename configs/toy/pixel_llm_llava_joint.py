@@ -19,14 +19,12 @@ model = dict(
     box_head=box_head,
     proposals_per_image=16,
 )
+shares = dict(weights=dict(narratives_train=3.0, regions_train=3.0))
 train_dataloader = dict(
     loader,
     batch_size=8,
-    sampler=dict(
-        type=WeightedSampler,
-        weights=dict(narratives_train=3.0, regions_train=3.0),
-        default=1.0,
-    ),
+    # As in the release, a batch is of one kind.
+    sampler=dict(type=WeightedSampler, **shares, default=1.0, run=8),
     dataset=dict(
         type=ConcatGrounding,
         datasets=[*train_parts['trace'], *train_parts['refseg'], *train_parts['densecap']],
