@@ -38,7 +38,7 @@ class CachedPanoptic:
         Args:
             sample: With ``image``.
         """
-        path = self.folder / f'{self._key(sample)}.npz'
+        path = self._path(sample)
         kept = _read(path)
         if kept is not None:
             return kept
@@ -46,11 +46,19 @@ class CachedPanoptic:
         _write(path, found)
         return found
 
-    def _key(self, sample: GroundingSample) -> str:
+    def has(self, sample: GroundingSample) -> bool:
+        """Whether the map of the sample's image is there, whole.
+
+        Args:
+            sample: With ``image``.
+        """
+        return _read(self._path(sample)) is not None
+
+    def _path(self, sample: GroundingSample) -> Path:
         digest = hashlib.sha256(self.segmenter.identity.encode())
         digest.update(f'{sample.image.size} {sample.image.mode}'.encode())
         digest.update(sample.image.tobytes())
-        return digest.hexdigest()
+        return self.folder / f'{digest.hexdigest()}.npz'
 
 
 def _read(path: Path) -> PanopticMap | None:
