@@ -119,4 +119,11 @@ class RegionInferencer:
         if isinstance(item, SkippedSample):
             dialogue.withdraw()
             raise FLMMError(item.detail)
+        shapes = any(region.mask is not None or region.points for region in item.regions)
+        if shapes and getattr(self.model.roi_extractor, 'shape_pooling', None) is None:
+            dialogue.withdraw()
+            raise FLMMError(
+                'A region is a mask, points or a scribble, but this model was trained on boxes '
+                'alone: give a box, or a model of a config with roi_extractor.shapes=True.'
+            )
         return self.model.processor(item).to(self.device)

@@ -80,6 +80,20 @@ def test_points_scribbles_and_masks_are_regions_too(inferencer):
     assert isinstance(inferencer.ask(talk, '<region1> <region2> <region3>?'), str)
 
 
+def test_a_model_of_boxes_alone_says_so(inferencer, monkeypatch):
+    monkeypatch.setattr(inferencer.model.roi_extractor, 'shape_pooling', None)
+    talk = inferencer.dialogue(picture(2), [Region(points=((10, 10),))])
+    with pytest.raises(FLMMError, match='trained on boxes'):
+        inferencer.ask(talk, 'What is <region1>?')
+    assert talk.turns == []
+
+
+def test_a_mask_of_another_size_is_an_error(inferencer):
+    talk = inferencer.dialogue(picture(2), [Region(mask=np.ones((40, 30), bool))])
+    with pytest.raises(FLMMError, match=r'mask of \(40, 30\)'):
+        inferencer.ask(talk, 'What is <region1>?')
+
+
 def test_a_degenerate_region_is_an_error_that_leaves_the_dialogue_as_it_was(inferencer):
     talk = inferencer.dialogue(picture(0), [(5, 5, 5, 9)])
     with pytest.raises(FLMMError, match='no inside'):

@@ -60,6 +60,14 @@ class LoadRegions(Transform):
                 phrases=[Phrase('region', mask)],
             )
             mask = LoadMasks().transform(probe).gt_masks[0]
+        if mask is not None and np.shape(mask) != tuple(sample.ori_shape):
+            raise AnnotationError(
+                sample.sample_id,
+                f'region {index + 1} of {len(sample.regions)} is a mask of {np.shape(mask)} pixels '
+                f'(height, width), its image has {tuple(sample.ori_shape)}.',
+                key=f'regions[{index}]',
+                fix='Draw it on the image as it is.',
+            )
         box = region.box_xyxy
         if box is None:
             box = self._box_of(mask, region)

@@ -34,6 +34,12 @@ def test_annotated_masks_are_decoded_and_give_their_box():
     )
 
 
+def test_a_mask_of_another_size_than_the_image_is_refused():
+    item = load(Region((0, 0, 9, 9)), Region(mask=np.ones((40, 30), bool)))
+    assert isinstance(item, SkippedSample)
+    assert 'region 2 of 2 is a mask of (40, 30) pixels' in item.detail
+
+
 def test_points_get_a_box_around_them():
     assert load(Region(points=((10, 10), (20, 15)))).regions[0].box_xyxy == (9, 9, 21, 16)
     assert load(Region(points=((0, 0),))).regions[0].box_xyxy == (0, 0, 1, 1)
