@@ -39,7 +39,7 @@ class DialogueTemplate:
     ends: tuple[str, ...]
 
 
-#: Name -> template. Facts of the releases; see docs/datasets.md.
+#: Name -> template. Facts of the releases; see docs/pink.md.
 DIALOGUE_TEMPLATES = {
     'pink_llama2': DialogueTemplate(
         start='[INST] <<SYS>>\nImage: {image}\n<</SYS>>\n\n',
