@@ -13,7 +13,7 @@ with read_base():
     from .._base_.lmms.collavo_7b import *
     from .._base_.recipes.dual_qlora import *
     from .._base_.runtime.default import *
-    from .._base_.schedules.collavo import *
+    from .._base_.schedules.collavo_step1 import *
 
 model = dict(
     type=CoLLaVO,

@@ -12,7 +12,7 @@ with read_base():
     from .._base_.lmms.llava_1_5_7b import *
     from .._base_.recipes.dual_qlora import *
     from .._base_.runtime.default import *
-    from .._base_.schedules.collavo import *
+    from .._base_.schedules.collavo_step1 import *
 
 model = dict(
     type=CoLLaVO,

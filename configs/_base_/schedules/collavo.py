@@ -1,7 +1,9 @@
-"""CoLLaVO's schedule: AdamW, one epoch, cosine from 1e-5 to 1e-6 over all steps.
+"""CoLLaVO's schedule: AdamW, one epoch, cosine over all steps; batch 32 on 8 GPUs.
 
-The values of the release's evaluation config and trainer, the only ones it has; whether the
-weights were trained with them is not known. What is ours: batches, and warm-up (none).
+Step 2 (here) goes from 1e-5 to 1e-6, as the release's evaluation config and trainer have it, the
+only values that the release holds. ``collavo_step1.py`` begins at 1e-4. That the two steps differ
+so, and the batch of 32, we know second-hand of the paper; no released code confirms it. What is
+ours: no warm-up.
 """
 
 from mmengine.optim import CosineAnnealingLR, OptimWrapper
