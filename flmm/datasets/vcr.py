@@ -59,9 +59,11 @@ class VCRDataset(RegionDataset):
             reason that speaks of others is left out then.
         names: ``'right'``; or ``'gpt4roi_release'``, where object n is called what object n + 1
             is.
-        labels: ``'true'``; or ``'shuffled'``, a control: which answer and which reason count as
-            right (and are trained on) is drawn for each question. Whatever is still learned of
-            the true labels was no signal of the regions.
+        labels: ``'true'``; or ``'shuffled'``, a control for training: each question has the answer
+            and the reason of another one, with its objects in the place of the other's. Whatever
+            is still learned of the true labels was no signal of the regions. (Drawing one of a
+            question's own four answers would leave such a signal: the true one is always among
+            them, others only now and then.)
         pipeline: Transforms, or their configs.
         templates: See :func:`flmm.datasets.region_conversations.load_templates`.
         seed: Of the random choices.
@@ -92,6 +94,8 @@ class VCRDataset(RegionDataset):
             raise ValueError(f"names must be 'right' or 'gpt4roi_release', got {names!r}.")
         if labels not in ('true', 'shuffled'):
             raise ValueError(f"labels must be 'true' or 'shuffled', got {labels!r}.")
+        if labels == 'shuffled' and task == 'choose':
+            raise ValueError("labels='shuffled' is for training; score it by the true ones.")
         self.task, self.regions, self.shift = task, regions, int(names == 'gpt4roi_release')
         self.labels = labels
         super().__init__(
@@ -121,7 +125,7 @@ class VCRDataset(RegionDataset):
             record = self._relabelled(record)
         boxes, names = self._objects(record)
         question = _parts(record, 'question')
-        mentioned = list(dict.fromkeys(part for part in question if isinstance(part, int)))
+        mentioned = _mentioned(record)
         _check_objects(question, len(names), 'question')
         if self.regions == 'all':
             order = list(range(len(names)))
@@ -148,14 +152,21 @@ class VCRDataset(RegionDataset):
         return talk
 
     def _relabelled(self, record: Any) -> Any:
-        """The record with other answers in the place of the right ones, the same in every epoch."""
+        """The record with the answer and reason of another one, the same in every epoch."""
         rng = random.Random(f'{self.seed}/{record["annot_id"]}/labels')
+        donor = record
+        while len(self.records) > 1 and donor['annot_id'] == record['annot_id']:
+            donor = self.records[rng.randrange(len(self.records))]
+        own = _mentioned(record) or list(range(len(record['objects'])))
+        # In the order in which the questions mention them; what only the answer speaks of behind.
+        theirs = dict.fromkeys([*_mentioned(donor), *range(len(donor['objects']))])
+        place = {item: own[number % len(own)] for number, item in enumerate(theirs)}
         changed = dict(record)
         for key in ('answer', 'rationale'):
-            if f'{key}_choices' in record:
-                drawn = rng.randrange(len(record[f'{key}_choices']))
-                changed |= {f'{key}_label': drawn, key: record[f'{key}_choices'][drawn]}
-                changed.pop(f'{key}_orig', None)
+            parts = _parts(donor, key)
+            _check_objects(parts, len(donor['objects']), key)
+            changed.pop(f'{key}_orig', None)
+            changed[key] = [[place[part]] if isinstance(part, int) else part for part in parts]
         return changed
 
     def _objects(self, record: Any) -> tuple[list[list[float]], list[str]]:
@@ -223,6 +234,11 @@ class VCRDataset(RegionDataset):
                 seen.add(part)
                 written += region_name(scene.number_of[part])
         return written
+
+
+def _mentioned(record: Any) -> list[int]:
+    """Objects of the question, each once, in its order."""
+    return list(dict.fromkeys(p for p in _parts(record, 'question') if isinstance(p, int)))
 
 
 def _objects_in(parts: Parts) -> set[int]:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -124,27 +125,34 @@ def test_options_are_checked(tmp_path):
             build(tmp_path, **{option: 'other'})
 
 
-def test_shuffled_labels_are_drawn_once_and_trained_on(tmp_path):
+def test_shuffled_labels_are_those_of_other_questions_about_ones_own_objects(tmp_path):
+    objects = ['person', 'dog', 'car']
     records = [
         {
             **RECORD,
             'annot_id': str(number),
-            'question_orig': 'Who ?',
-            'answer_choices': [['a'], ['b'], ['c'], ['d']],
-            'rationale_choices': [['e'], ['f'], ['g'], ['h']],
+            'objects': objects,
+            'question': ['Who', 'is', [number % 3], '?'],
+            'question_orig': None,
+            'answer': [f'answer{number}', 'of', [number % 3]],
+            'answer_orig': None,
+            'rationale': ['because', f'reason{number}'],
+            'rationale_orig': None,
         }
-        for number in range(200)
+        for number in range(60)
     ]
-    choose = build(tmp_path, *records, task='choose', labels='shuffled')
-    labels = [choose[i].meta['choices']['q2a']['label'] for i in range(200)]
-    # The true label is always 0; a drawn one is so in a quarter of 200, four standard deviations.
-    assert 25 < labels.count(0) < 75 and set(labels) == {0, 1, 2, 3}
-    choose.set_epoch(1)
-    assert [choose[i].meta['choices']['q2a']['label'] for i in range(200)] == labels
-    # The drawn answer is what precedes the reasons, and what training sees.
-    given = [choose[i].meta['choices']['qa2r']['turns'][0][1] for i in range(200)]
-    assert given == ['abcd'[label] for label in labels]
     train = build(tmp_path, *records, labels='shuffled')
-    assert [train[i].turns[0].answer for i in range(200)] == given
-    assert {train[i].turns[1].answer for i in range(200)} == set('efgh')
-    assert choose.metainfo['labels'] == 'shuffled'
+    answers = [train[i].turns[0].answer for i in range(60)]
+    given = [int(re.search(r'answer(\d+)', text)[1]) for text in answers]
+    # Never one's own, of many different ones, and the reason is of the same question.
+    assert all(i != j for i, j in enumerate(given)) and len(set(given)) > 25
+    assert [train[i].turns[1].answer.split('reason')[1] for i in range(60)] == [
+        str(j) for j in given
+    ]
+    # The object is the one that is asked about here.
+    assert all(objects[i % 3] in text for i, text in enumerate(answers))
+    train.set_epoch(1)
+    assert [train[i].turns[0].answer for i in range(60)] == answers
+    assert train.metainfo['labels'] == 'shuffled'
+    with pytest.raises(ValueError, match='score it by the true ones'):
+        build(tmp_path, *records, task='choose', labels='shuffled')

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from flmm.models.data_preprocessor import StructuresToDevice
 from flmm.models.lmms.batched_generation import write_batch
+from flmm.models.lmms.hidden_images import hidden_images
 from flmm.models.lmms.region_tokens import GPT4ROI_LEVELS
 from flmm.models.roi_extractors.box_means import watched_box_means
 from flmm.registry import MODELS
@@ -55,6 +56,9 @@ class GPT4RoI(BaseModel):
         echo: Weight of :func:`echo_loss`, which draws each region's vector to the mean of the
             LMM's own visual tokens inside of its box, words that the language model can read
             already. Not in the release; small language models do not find them by themselves.
+        blind: Share of the training samples whose visual tokens the language model does not see,
+            so that it reads what regions show from their vectors rather than guess it from the
+            picture. Not in the release.
         gradient_checkpointing: Recompute the LLM's layers in the backward to save memory.
         autocast: Compute the loss in bfloat16 while the weights stay as they are (faster on CPUs
             with AMX or AVX512-BF16).
@@ -76,6 +80,7 @@ class GPT4RoI(BaseModel):
         regions_from: str | None = None,
         region_vectors: Literal['own', 'mean'] = 'own',
         echo: float = 0.0,
+        blind: float = 0.0,
         gradient_checkpointing: bool = False,
         autocast: bool = False,
         data_preprocessor: dict | None = None,
@@ -88,7 +93,7 @@ class GPT4RoI(BaseModel):
             raise ValueError(f"region_vectors must be 'own' or 'mean', got {region_vectors!r}.")
         self.levels, self.view, self.starts_from = tuple(levels), view, regions_from
         self.max_new_tokens, self.region_vectors = max_new_tokens, region_vectors
-        self.autocast, self.echo = autocast, echo
+        self.autocast, self.echo, self.blind = autocast, echo, blind
         self.lmm = MODELS.build(lmm)
         self.roi_extractor = MODELS.build(
             dict(
@@ -182,6 +187,9 @@ class GPT4RoI(BaseModel):
         with precision if self.autocast else nullcontext(), ExitStack() as watching:
             if self.echo:
                 seen = watching.enter_context(watched_box_means(self.lmm.decoder(), inputs))
+            if self.blind:
+                hide = (torch.rand(len(inputs)) < self.blind).tolist()
+                watching.enter_context(hidden_images(self.lmm.decoder(), inputs, hide))
             watching.enter_context(self.regions_in_place(inputs, kept=vectors))
             losses = dict(self.lmm(inputs))
         if self.echo and vectors:
