@@ -107,13 +107,18 @@ def test_test_passes_its_arguments_on(monkeypatch):
         'cfg_options': ['a=1', 'b=2'],
         'launcher': 'none',
         'needs_checkpoint': True,
+        'judge': None,
     }
 
 
 def test_browse_dataset_says_where_the_gallery_is(tmp_path, capsys):
-    assert main_of('browse_dataset')([CONFIG, '--split', 'png', '--out', str(tmp_path)]) == 0
+    arguments = [CONFIG, '--split', 'png', '--part', 'stripes', '--out', str(tmp_path)]
+    assert main_of('browse_dataset')(arguments) == 0
     out = capsys.readouterr().out
     assert '4 samples drawn, 1 skipped, of 5' in out and str(tmp_path / 'index.html') in out
+    arguments[arguments.index('stripes')] = 'dots'
+    assert main_of('browse_dataset')(arguments) == 1
+    assert "no part 'dots'; it has stripes" in capsys.readouterr().err
 
 
 def test_print_config_merges_overrides(capsys):
