@@ -26,7 +26,7 @@ from flmm.datasets.self_consistent import Record, SelfConsistencyFilter
 from flmm.engine.atomic_write import write_atomically
 from flmm.evaluation.metrics import TextBoxes
 from flmm.evaluation.pink_rec import read_official_box
-from flmm.structures import GroundingSample
+from flmm.structures import GroundingSample, Phrase
 from flmm.utils.errors import FLMMError, ImageError
 from flmm.utils.json_lines import read_json_lines
 from flmm.utils.safe_io import load_json, open_image, resolve_under_root, write_json
@@ -216,6 +216,9 @@ def _talk_about(
             f'{record["id"]}/{name}', image=image, meta={'instructions': [asdict(instruction)]}
         )
         made.meta |= instruction.truth
+        if instruction.phrase is not None:  # readers of boxes give one for each phrase
+            text, box = instruction.phrase
+            made.phrases = [Phrase(text, meta={'box_xyxy': list(box)})]
         return made
 
     questions = [

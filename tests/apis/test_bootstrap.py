@@ -146,6 +146,22 @@ def test_an_image_that_the_system_refuses_is_counted_and_the_rest_goes_on(world,
     assert (line['orig_width'], line['orig_height']) == (200, 100)
 
 
+def test_readers_that_give_a_box_for_each_phrase_read_the_one_that_was_asked_for(world, tmp_path):
+    records, root = world
+    codec = TextBoxes('normalised').codec
+
+    def reader(prediction):
+        sample = prediction.sample
+        found = codec.read_boxes(prediction.text, sample.image.size[::-1])
+        return [found[0] if found else None for _ in sample.phrases]
+
+    options = BootstrapOptions()
+    generate(records, root, tmp_path / 'out', Asker(), options, reader)
+    statistics = collect(records, root, tmp_path / 'out', options)
+    assert statistics['kept_captions'] == COUNT
+    assert statistics['format_errors'] == COUNT // 2
+
+
 def test_any_system_that_answers_questions_can_drive_it(world, tmp_path, tiny_llava):
     """An LMM as it is, without marks, in the dialect of Qwen-VL."""
     lmm = dict(type=HFLMM, pretrained=str(tiny_llava), dtype='float32')
