@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from flmm.engine.atomic_write import write_atomically
 from flmm.utils.errors import AnnotationError, ImageError
 from flmm.utils.image_io import open_image
 from flmm.utils.json_lines import read_json_lines
@@ -291,6 +292,6 @@ def _save_image(content: Any, folder: Path, name: str) -> tuple[str, int, int]:
         raise ValueError(f'an image is called {name!r:.60}, which is no plain name')
     file = name + _SUFFIXES[content[:2]]
     path = folder / file
-    path.write_bytes(content)
+    write_atomically(path, lambda file: file.write(content))
     width, height = open_image(path).size
     return file, width, height
