@@ -210,7 +210,9 @@ class PixelLLM(BaseModel):
 
     def locate(self, hidden: Tensor, inside: Tensor) -> Tensor:
         """Points of words ``(B, N, T, K, 2)`` in pixels of the padded canvas."""
-        points, _ = self.point_head(hidden)
+        # bfloat16 would round points to half a pixel.
+        with torch.autocast(hidden.device.type, enabled=False):
+            points, _ = self.point_head(hidden.to(next(self.point_head.parameters())))
         if self.relative_to == 'canvas':
             return relative_to_pixels(points, inside.new_tensor([inside.shape[1:]] * len(inside)))
         origins = content_origins(inside)[:, None, None, None]
@@ -259,15 +261,16 @@ class PixelLLM(BaseModel):
         if self.box_head is None:
             detect = torch.zeros_like(detect)
         else:
-            losses, places = propose_places(
-                self.box_head,
-                features,
-                images.shape[-2:],
-                prompt_boxes,
-                valid,
-                detect,
-                self.proposals_per_image,
-            )
+            with torch.autocast(features.device.type, enabled=False):
+                losses, places = propose_places(
+                    self.box_head,
+                    features.to(next(self.box_head.parameters())),
+                    images.shape[-2:],
+                    prompt_boxes,
+                    valid,
+                    detect,
+                    self.proposals_per_image,
+                )
             prompt_boxes, valid = places.boxes_xyxy, places.valid
             tokens, context = places.captions(tokens), places.captions(context)
             gt_points, gt_boxes = places.captions(gt_points), places.captions(gt_boxes)

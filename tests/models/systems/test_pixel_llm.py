@@ -259,6 +259,12 @@ def test_points_are_relative_to_the_image_or_to_the_canvas(tiny_llava, tiny_toke
         torch.nn.init.constant_(last.bias, -0.5)
         found[name] = system.locate(hidden, inside)[0, 0, 0, 0].tolist()
     assert found == {'image': [14, 14 + 7], 'canvas': [14, 14]}
+    # Half precision elsewhere must not make points coarse.
+    torch.nn.init.normal_(last.weight)
+    hidden = torch.randn(1, 1, 50, hidden.shape[-1])
+    with torch.autocast('cpu', torch.bfloat16):
+        coarse = system.locate(hidden, inside)
+    assert torch.equal(coarse, system.locate(hidden, inside))
     with pytest.raises(ValueError, match='relative_to'):
         on_a_llava(tiny_llava, tiny_tokenizer, relative_to='page')
 
