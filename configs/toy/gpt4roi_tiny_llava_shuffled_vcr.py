@@ -8,3 +8,4 @@ with read_base():
 train_dataloader['dataset'].update(
     datasets=[dict(vcr, labels='shuffled') for vcr in stage2_datasets[-2:]]
 )
+train_dataloader['sampler']['weights'] = dict(vcr_all=1.0, vcr_named=1.0)

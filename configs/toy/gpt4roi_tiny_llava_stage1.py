@@ -1,8 +1,8 @@
 """GPT4RoI on the shipped tiny LLaVA and the toy world, stage 1: the region extractor alone."""
 
 from mmengine.config import read_base
-from mmengine.dataset import InfiniteSampler
 
+from flmm.datasets.samplers import WeightedSampler
 from flmm.evaluation.metrics import NamingMetric
 from flmm.models.roi_extractors import MultiLevelRoIQuery
 from flmm.models.systems import GPT4RoI
@@ -31,7 +31,11 @@ loader.update(num_workers=1)
 train_dataloader = dict(
     loader,
     batch_size=8,
-    sampler=dict(type=InfiniteSampler, shuffle=True),
+    # Categories are short and say all that a region's vector must hold.
+    sampler=dict(
+        type=WeightedSampler,
+        weights=dict(coco_detection=5.0, refcoco=1.0, refcoco_plus=1.0, visual_genome=3.0),
+    ),
     dataset=dict(concat, datasets=stage1_datasets, pipeline=pipeline),
 )
 test_dataloader = {

@@ -8,7 +8,7 @@ from mmengine.optim import build_optim_wrapper
 
 from flmm.datasets import grounding_collate
 from flmm.datasets.toy.build import ToySettings, build_toy_world
-from flmm.registry import DATASETS, METRICS, MODELS
+from flmm.registry import DATA_SAMPLERS, DATASETS, METRICS, MODELS
 
 ROOT = Path(__file__).parents[2] / 'configs'
 
@@ -105,6 +105,10 @@ def test_the_toy_config_trains_a_step(name, trained, toy_data, monkeypatch):
     config = moved(Config.fromfile(ROOT / 'toy' / f'gpt4roi_tiny_llava_{name}.py'), toy_data)
     model = MODELS.build(config.model).train()
     dataset = DATASETS.build(config.train_dataloader.dataset)
+    # Each part has a share of its own.
+    sampler = DATA_SAMPLERS.build({**config.train_dataloader.sampler, 'dataset': dataset})
+    assert set(config.train_dataloader.sampler.weights) == {part.name for part in dataset.datasets}
+    assert len(sampler) == len(dataset)
     batch = grounding_collate([dataset[i] for i in range(0, len(dataset), len(dataset) // 4)])
     assert not batch['skipped']
     wrapper = build_optim_wrapper(model, config.optim_wrapper)

@@ -13,7 +13,7 @@ from flmm.datasets.vcr import VCRDataset
 data_root = 'data/toy_regions'
 # A tiny model reads short requests better.
 templates = dict(
-    coco_detection=dict(overview=['<image>\n'], questions=['What shape is {token}?']),
+    coco_detection=dict(overview=['<image>\n'], questions=['What is {token}?']),
     refcoco=dict(overview=['<image>\n'], questions=['What is {token}?']),
     refcoco_plus=dict(overview=['<image>\n'], questions=['What is {token}?']),
     refcocog=dict(overview=['<image>\n'], questions=['What is {token}?']),
