@@ -110,7 +110,34 @@ def open_image(
         ImageError: It is missing, no ordinary file, of no format in ``IMAGE_FORMATS``, truncated
             or broken, larger than the bounds, or takes too long; the file is named.
     """
-    content = _read_bounded(path)
+    return decode_image(
+        _read_bounded(path), path, exif=exif, max_pixels=max_pixels, max_seconds=max_seconds
+    )
+
+
+def decode_image(
+    content: bytes,
+    path: str | os.PathLike,
+    *,
+    exif: bool = False,
+    max_pixels: int = MAX_IMAGE_PIXELS,
+    max_seconds: float = DECODE_SECONDS,
+) -> Image.Image:
+    """Decode an image that lies in a larger file, with the bounds of :func:`open_image`.
+
+    Args:
+        content: The image's own bytes.
+        path: The file that they come from, for errors.
+        exif: See :func:`open_image`.
+        max_pixels: See :func:`open_image`.
+        max_seconds: See :func:`open_image`.
+
+    Returns:
+        The image, mode ``RGB``.
+
+    Raises:
+        ImageError: See :func:`open_image`.
+    """
     if content.startswith(b'\xff\xd8'):
         # Inside compressed data a 0xFF is never followed by 0xDA: this counts no scan too few.
         scans = content.count(b'\xff\xda')

@@ -123,3 +123,16 @@ def test_hostile_files_give_typed_errors_in_bounded_memory(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
     assert '0 crashes, 0 hangs, 0 errors without the file' in result.stdout
+
+
+def test_bytes_out_of_a_larger_file_are_decoded_with_the_same_bounds(tmp_path):
+    path = tmp_path / 'a.png'
+    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(path)
+    content = path.read_bytes()
+    assert image_io.decode_image(content, 'shard.tfrecord').tobytes() == (
+        image_io.open_image(path).tobytes()
+    )
+    with pytest.raises(ImageError, match=r'shard\.tfrecord.*more than 11'):
+        image_io.decode_image(content, 'shard.tfrecord', max_pixels=11)
+    with pytest.raises(ImageError, match=r'shard\.tfrecord.*cannot be decoded'):
+        image_io.decode_image(content[:40], 'shard.tfrecord')

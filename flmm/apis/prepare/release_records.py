@@ -8,7 +8,6 @@ one annotation file.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -18,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from flmm.engine.atomic_write import write_atomically
 from flmm.utils.errors import AnnotationError, ImageError
-from flmm.utils.image_io import open_image
+from flmm.utils.image_io import decode_image, open_image
 from flmm.utils.json_lines import read_json_lines
 from flmm.utils.masks import encode_rle
 from flmm.utils.safe_io import write_json
@@ -277,10 +275,10 @@ def _mask(content: bytes | None, width: int, height: int) -> dict[str, Any] | No
     """RLE of the PNG of a mask."""
     if content is None:
         return None
-    with Image.open(io.BytesIO(content), formats=['PNG']) as image:
-        if image.size != (width, height):
-            raise ValueError(f'a mask of {image.size} does not fit its image')
-        return encode_rle(np.asarray(image.convert('L')) > 127)
+    image = decode_image(content, 'a mask')
+    if image.size != (width, height):
+        raise ValueError(f'a mask of {image.size} does not fit its image')
+    return encode_rle(np.asarray(image.convert('L')) > 127)
 
 
 def _save_image(content: Any, folder: Path, name: str) -> tuple[str, int, int]:
