@@ -1,4 +1,4 @@
-"""The control of VCR: trained on the answers of other questions, scored by the true ones: chance."""
+"""The control of VCR: trained on answers of other questions, scored by the true ones: chance."""
 
 from mmengine.config import read_base
 
