@@ -123,7 +123,7 @@ class GranDfDataset(GroundingDataset):
             if len(texts) != len(masks):
                 raise ValueError(f'{len(texts)} phrases but {len(masks)} masks')
             file_name = record['file_name']
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise AnnotationError(
                 self.ann_file, f'{type(error).__name__} {error}.', key=f'[{index}]'
             ) from error

@@ -84,6 +84,7 @@ def test_spans_are_found_once_each_and_the_longer_one_wins():
     [
         {'file_name': 'x1.jpg', 'caption': 'x'},
         {'file_name': 'x1.jpg', 'caption': 'x', 'groundings': {'x': {'token_positives': [0]}}},
+        {'file_name': 'x1.jpg', 'caption': 'x', 'groundings': {'x': {'token_positives': ''}}},
         {'caption': 'x', 'groundings': {}},
         {'file_name': 'x1.jpg', 'caption': None, 'groundings': {}},
         {'file_name': 'x1.jpg', 'caption': 'x',

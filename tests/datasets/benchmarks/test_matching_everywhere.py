@@ -15,6 +15,12 @@ class Judge:
     def score(self, question, answer, truth):
         return float(answer == truth)
 
+    def choose(self, question, answer, options):
+        return list(options).index(answer) if answer in options else None
+
+    def extract(self, question, answer, form):
+        return answer
+
 
 def right_answer(benchmark, question):
     if benchmark == 'qbench':  # its file names options by their text

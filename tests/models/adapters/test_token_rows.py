@@ -58,7 +58,8 @@ def test_old_tokens_are_untouched_by_new_rows():
         rows.attach(model)
         torch.nn.init.normal_(rows.output)
         after = model(torch.tensor([[1, 2, 3]])).logits
-    assert torch.equal(after[..., :10], before)
+    # Processors may sum a wider product in another order.
+    assert torch.allclose(after[..., :10], before, atol=1e-7)
 
 
 def test_a_vocabulary_that_is_too_small_is_an_error():

@@ -160,21 +160,22 @@ def test_the_echo_draws_vectors_to_what_the_lmm_sees_in_the_box(tiny_llava, proc
 
 
 def test_a_blind_language_model_learns_from_the_vectors_alone(tiny_llava, processor):
-    model = build(tiny_llava, processor, region_vectors='mean')
+    # In eval mode the mean vector stays as it is.
+    model = build(tiny_llava, processor, region_vectors='mean').eval()
     pictures = [processor(sample_of(ASKED, seed=seed)) for seed in (0, 1)]
 
     def losses():
         return [model.loss([inputs])['loss_lm'].item() for inputs in pictures]
 
     first, second = losses()
-    assert abs(first - second) > 1e-6
+    assert abs(first - second) > 1e-4
     model.blind = 1.0
     first, second = losses()
     # All regions have the mean vector and no picture is seen: the texts are the same.
-    assert first == pytest.approx(second, abs=1e-6)
-    model.blind, model.region_vectors = 1.0, 'own'
+    assert first == pytest.approx(second, abs=1e-5)
+    model.region_vectors = 'own'
     first, second = losses()
-    assert abs(first - second) > 1e-6
+    assert abs(first - second) > 1e-4
 
 
 def test_gradient_checkpointing_changes_no_gradient(tiny_llava, processor):
