@@ -122,8 +122,9 @@ class GranDfDataset(GroundingDataset):
                 spans, masks = find_spans(caption, texts), [[m] for m in record['masks']]
             if len(texts) != len(masks):
                 raise ValueError(f'{len(texts)} phrases but {len(masks)} masks')
+            targets = [CocoMask(tuple(parts)) for parts in masks]
             file_name = record['file_name']
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise AnnotationError(
                 self.ann_file, f'{type(error).__name__} {error}.', key=f'[{index}]'
             ) from error
@@ -134,10 +135,7 @@ class GranDfDataset(GroundingDataset):
             self.sample_id(index),
             image_path=resolve_under_root(self.image_root, file_name),
             pieces=[TextPiece(text, owner[p] if p >= 0 else -1) for text, p in pieces],
-            phrases=[
-                Phrase(text, CocoMask(tuple(parts)))
-                for text, parts in zip(texts, masks, strict=True)
-            ],
+            phrases=[Phrase(text, target) for text, target in zip(texts, targets, strict=True)],
             joint_tokens=True,
             meta={'references': [caption], 'file_name': file_name},
         )

@@ -87,7 +87,7 @@ class GRefCOCODataset(GroundingDataset):
                     raise ValueError('its ref_id occurs twice')
                 seen.add(ref['ref_id'])
                 expressions += self._parse(ref, annotations, images)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 invalid.append(f'ref {ref.get("ref_id")!r}: {type(error).__name__} {error}')
         return expressions, invalid
 

@@ -167,7 +167,8 @@ def draw_shapes(shapes: list[Any], shape: Shape, path: Path) -> tuple[np.ndarray
         try:
             label = item['label'].lower()
             points = np.asarray(item['points'], dtype=np.float64).reshape(-1, 2)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # A whole number of hundreds of digits has no float.
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise AnnotationError(
                 path, f'is no label with points: {error}.', key=f'shapes[{index}]'
             ) from error

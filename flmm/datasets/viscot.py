@@ -73,7 +73,7 @@ class VisCoTDataset(GroundingDataset):
         record = self._records[index]
         try:
             question, answer, path, box = _parse(record)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise AnnotationError(
                 self.ann_file, f'{type(error).__name__} {error}.', key=f'[{index}]'
             ) from error

@@ -85,6 +85,8 @@ def test_spans_are_found_once_each_and_the_longer_one_wins():
         {'file_name': 'x1.jpg', 'caption': 'x'},
         {'file_name': 'x1.jpg', 'caption': 'x', 'groundings': {'x': {'token_positives': [0]}}},
         {'file_name': 'x1.jpg', 'caption': 'x', 'groundings': {'x': {'token_positives': ''}}},
+        {'file_name': 'x1.jpg', 'caption': 'x',
+         'groundings': {'x': {'token_positives': [0, 1], 'rle_masks': None}}},
         {'caption': 'x', 'groundings': {}},
         {'file_name': 'x1.jpg', 'caption': None, 'groundings': {}},
         {'file_name': 'x1.jpg', 'caption': 'x',
