@@ -1,4 +1,4 @@
-import importlib.util
+from importlib import metadata
 from types import SimpleNamespace
 
 import numpy as np
@@ -158,7 +158,7 @@ def test_a_system_that_needs_more_than_a_question_is_refused(adapter):
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec('lmms_eval') is None, reason='lmms-eval is an optional extra'
+    'lmms_eval' not in metadata.packages_distributions(), reason='lmms-eval is an optional extra'
 )
 def test_lmms_eval_itself_finds_the_model_by_its_entry_point():
     (manifest,) = manifests()
