@@ -11,7 +11,7 @@ model.update(
     # Without it the vectors lose colours that the language model does not read yet.
     echo=2.0,
     # What a region shows is to be read from its vector, not guessed from the picture.
-    blind=0.25,
+    blind=0.5,
 )
 max_iters = 900
 train_cfg.update(max_iters=max_iters)
