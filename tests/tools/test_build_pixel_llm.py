@@ -39,6 +39,8 @@ def test_narratives_of_the_toy_world_are_all_usable(toy, tmp_path, capsys):
     # Again: complete, and the same answer.
     assert run(*arguments) == 0 and capsys.readouterr().out == line
     assert run('verify', tmp_path / 'out') == 0
+    assert run('verify', tmp_path / 'typo') == 2 and not (tmp_path / 'typo').exists()
+    capsys.readouterr()
     (tmp_path / 'out' / source.name).write_text('')
     assert run('verify', tmp_path / 'out') == 1
     assert source.name in capsys.readouterr().err
@@ -59,6 +61,23 @@ def test_the_genome_becomes_what_grit_made_of_it(toy, tmp_path):
     assert made['annotations'] == [
         {key: entry[key] for key in keep} for entry in expected['annotations']
     ]
+
+
+def test_files_of_one_name_do_not_take_each_other_s_place(tmp_path, capsys):
+    item = {'image_id': 1, 'width': 9, 'height': 9, 'bbox': [1, 1, 3, 3]}
+    for name in ('refcoco', 'refcocog'):
+        (tmp_path / name).mkdir()
+        content = {'val': [{**item, 'expressions': [f'of {name}']}]}
+        (tmp_path / name / 'instances.json').write_text(json.dumps(content))
+    both = [tmp_path / name / 'instances.json' for name in ('refcoco', 'refcocog')]
+    out, options = tmp_path / 'out', ('--source', 'coco')
+    assert run('uninext', out, both[0], *options) == 0
+    for sources in (both, both[1:]):
+        assert run('uninext', out, *sources, *options) == 2
+        assert 'would write over' in capsys.readouterr().err
+        made = json.loads((out / 'val_coco.json').read_text())
+        assert [image['caption'] for image in made['images']] == ['of refcoco']
+    assert run('uninext', tmp_path / 'other', both[1], *options) == 0
 
 
 def test_errors_name_the_file(tmp_path, capsys):

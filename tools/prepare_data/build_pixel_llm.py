@@ -17,6 +17,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -56,19 +57,27 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    if not args.out.is_dir():
+        raise FLMMError(f'{args.out}: no such folder.')
     bad = prepare.BuildFolder(args.out, args.quiet).verify()
     for file in bad:
         print(f'changed or missing: {args.out / file}', file=sys.stderr)
-    print(f'{args.out}: {"all files are as they were written" if not bad else len(bad)}')
+    said = f'{len(bad)} files are not' if bad else 'all files are'
+    print(f'{args.out}: {said} as they were written')
     return 1 if bad else 0
+
+
+def _place(source: Path) -> str:
+    """What tells files of one name apart: UNINEXT calls all of its files ``instances.json``."""
+    return '_' + hashlib.sha256(str(source.absolute()).encode()).hexdigest()[:8]
 
 
 def _build(args: argparse.Namespace) -> int:
     folder = prepare.BuildFolder(args.out, args.quiet)
 
-    def run(name, inputs, make, **options):
+    def run(name, inputs, make, place='', **options):
         name = re.sub(r'[^\w.-]', '_', name)
-        summary = folder.step(name, inputs, make, options)
+        summary = folder.step(name + place, inputs, make, options)
         print(f'{name}: {json.dumps(summary)}')
 
     if args.kind == 'genome':
@@ -88,6 +97,7 @@ def _build(args: argparse.Namespace) -> int:
             f'{args.kind}_{source.name}',
             [source],
             lambda out, source=source: makers[args.kind](source, out),
+            place=_place(source),
             images=args.images,
             file_name=args.file_name,
             source=args.source,

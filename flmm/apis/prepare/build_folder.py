@@ -60,7 +60,8 @@ class BuildFolder:
 
         Raises:
             InputFileError: An input is missing.
-            FLMMError: The notes are of something else.
+            FLMMError: The notes are of something else, or another step wrote a file of the same
+                name with other content.
         """
         read = {os.path.abspath(path): _signature(path) for path in inputs}
         notes = self._load(name)
@@ -69,7 +70,7 @@ class BuildFolder:
         part = Path(tempfile.mkdtemp(prefix=f'.{name}.', dir=self.root))
         try:
             summary = make(part)
-            written = self._move(part)
+            written = self._move(part, name)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         notes = dict(
@@ -87,10 +88,18 @@ class BuildFolder:
 
         Returns:
             Names of files that are missing or changed; empty if all is well.
+
+        Raises:
+            FLMMError: No step has been completed here, so there is nothing to compare.
         """
         bad = []
-        for note in sorted((self.root / NOTES).glob('*.json')):
-            outputs = self._load(note.stem)['outputs']
+        written = self._outputs()
+        if not written:
+            raise FLMMError(
+                f'{self.root / NOTES} has no notes of a step (of version {VERSION}), so nothing '
+                'can be compared. Is it the folder that was filled?'
+            )
+        for outputs in written.values():
             for file, known in self.bar(outputs.items(), unit='file'):
                 path = self.root / file
                 if not path.is_file() or file_sha256(path) != known['sha256']:
@@ -121,14 +130,36 @@ class BuildFolder:
         sizes = {self.root / file: entry['size'] for file, entry in notes['outputs'].items()}
         return all(path.is_file() and path.stat().st_size == sizes[path] for path in sizes)
 
-    def _move(self, part: Path) -> dict[str, dict[str, Any]]:
-        written = {}
-        for path in sorted(p for p in part.rglob('*') if p.is_file()):
-            file = path.relative_to(part)
+    def _outputs(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What each step wrote."""
+        names = sorted(path.stem for path in (self.root / NOTES).glob('*.json'))
+        found = {name: self._load(name) for name in names}
+        return {name: notes['outputs'] for name, notes in found.items() if notes is not None}
+
+    def _move(self, part: Path, name: str) -> dict[str, dict[str, Any]]:
+        """Move what a step wrote into place, but over nothing that others need."""
+        written = {
+            str(path.relative_to(part)): {
+                'size': path.stat().st_size,
+                'sha256': file_sha256(path),
+            }
+            for path in sorted(p for p in part.rglob('*') if p.is_file())
+        }
+        for other, outputs in self._outputs().items():
+            differ = [
+                file
+                for file, entry in written.items()
+                if other != name and entry != outputs.get(file, entry)
+            ]
+            if differ:
+                raise FLMMError(
+                    f'{self.root / differ[0]}: the step {name} would write over what {other} '
+                    f'wrote. Fill another folder, or remove {self.root / NOTES / other}.json.'
+                )
+        for file in written:
             target = self.root / file
             target.parent.mkdir(parents=True, exist_ok=True)
-            written[str(file)] = {'size': path.stat().st_size, 'sha256': file_sha256(path)}
-            os.replace(path, target)
+            os.replace(part / file, target)
         return written
 
 

@@ -8,6 +8,7 @@ one annotation file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -198,8 +199,10 @@ def _expressions(example: Example, images: Path) -> dict[str, Any]:
 
 def _conversations(example: Example, images: Path) -> dict[str, Any]:
     features = example.features
-    name = _text(features['image/id'][0])
-    file, _, _ = _save_image(features['image/encoded'][0], images, name)
+    name, content = _text(features['image/id'][0]), features['image/encoded'][0]
+    # The id is that of the conversation: those of a mix of data sets repeat, with other images,
+    # and may hold slashes. The content names its file.
+    file, _, _ = _save_image(content, images, hashlib.sha256(content).hexdigest()[:24])
     turns = []
     for asked, answered in zip(
         features['conversations/human'], features['conversations/agent'], strict=True

@@ -18,6 +18,7 @@ from flmm.structures import GroundingSample, VQAQuestion
 from flmm.utils.errors import AnnotationError, FLMMError, InputFileError
 from flmm.utils.safe_io import open_image, resolve_under_root
 
+from .diagram_letters import draw_letters
 from .readers_open import read_gqa, read_mathvista, read_mmvet, read_textvqa
 from .readers_options import (
     LETTERS,
@@ -190,7 +191,7 @@ class VQABenchmark(GroundingDataset):
             index: At least 0, less than the length.
 
         Raises:
-            AnnotationError: An image within the table is none.
+            InputFileError: An image within the table is none, or one for letters is unreadable.
         """
         question = self.question(index)
         image = path = None
@@ -198,9 +199,12 @@ class VQABenchmark(GroundingDataset):
             image = self._decode(question)
         elif question.image:
             path = resolve_under_root(self.image_root, question.image)
+            if question.meta.get('letters'):
+                image = draw_letters(open_image(path), question.meta['letters'])
         text = question_text(self.benchmark, question, self.request)
         record = self._records[index]
-        record['meta'].pop('base64', None)
+        for drawn in ('base64', 'letters'):
+            record['meta'].pop(drawn, None)
         return GroundingSample(
             self.sample_id(index),
             image_path=path,

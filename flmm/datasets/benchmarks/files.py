@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ def read_table(path: str | Path, needed: tuple[str, ...]) -> list[dict[str, str]
     text = read_text(path)
     before = csv.field_size_limit(MAX_FIELD)
     try:
-        rows = list(csv.reader(text.splitlines(keepends=True), delimiter='\t'))
+        # Lines end at line feeds alone: texts may hold what str.splitlines also cuts at (U+2028).
+        rows = list(csv.reader(io.StringIO(text, newline=''), delimiter='\t'))
     except csv.Error as error:
         raise AnnotationError(path, f'is no tab-separated table: {error}.') from error
     finally:

@@ -8,6 +8,7 @@ from flmm.structures import VQAQuestion
 from flmm.utils.errors import AnnotationError
 from flmm.utils.safe_io import load_json
 
+from .diagram_letters import read_letters
 from .files import Record, read_table, read_text
 
 LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
@@ -134,7 +135,8 @@ def read_qbench(path: str) -> list[VQAQuestion]:
 def read_ai2d(path: str) -> list[VQAQuestion]:
     """AI2D: a folder with a json per diagram, ``questions`` by their text.
 
-    Beside the folder, ``ai2d_test_ids.csv`` (one id per line) chooses the test diagrams.
+    Beside the folder, ``ai2d_test_ids.csv`` (one id per line) chooses the test diagrams, and
+    ``annotations`` tells which letters questions with ``abcLabel`` speak of.
 
     Args:
         path: The folder ``questions``.
@@ -161,7 +163,10 @@ def read_ai2d(path: str) -> list[VQAQuestion]:
             key = str(row.content.get('questionId') or f'{file.stem}/{text}')
             answer = _letter(row, 'correctAnswer', len(choices))
             image = diagram.text('imageName')
-            questions.append(VQAQuestion(key, text, answer, image, choices))
+            meta = {}
+            if row.content.get('abcLabel'):
+                meta['letters'] = read_letters(folder.parent / 'annotations' / file.name)
+            questions.append(VQAQuestion(key, text, answer, image, choices, meta=meta))
     return questions
 
 

@@ -16,6 +16,8 @@ from flmm.registry import METRICS
 from flmm.structures import SkippedSample, VQAQuestion
 
 _JUDGE = 'flmm.apis.judge.Judge'
+# What the id of a question of HallusionBench consists of.
+_PLACE = ('category', 'subcategory', 'set_id', 'figure_id', 'question_id')
 
 
 @METRICS.register_module()
@@ -152,7 +154,11 @@ def _question(entry: Mapping[str, Any], benchmark: str) -> VQAQuestion:
         category = parts[-2]
     elif benchmark == 'mme' and len(parts) > 3:
         category, group = parts[-3], '/'.join(parts[-3:-1])
-    place = dict.fromkeys(
-        ('category', 'subcategory', 'set_id', 'figure_id', 'question_id'), entry['id']
-    )
-    return VQAQuestion(entry['id'], '', '', category=category, group=group, meta=place)
+    elif benchmark.startswith('mmbench') and parts[-1].isdecimal():
+        group = str(int(parts[-1]) % 1_000_000)  # rotations of one question
+    # HallusionBench: the figure and the question that it costs.
+    place = dict.fromkeys(_PLACE, entry['id'])
+    if len(parts) > len(_PLACE):
+        place = dict(zip(reversed(_PLACE), reversed(parts), strict=False))
+    # Of ScienceQA it also costs the accuracy of questions with images.
+    return VQAQuestion(entry['id'], '', '', entry['id'], category=category, group=group, meta=place)

@@ -13,7 +13,8 @@ from typing import Literal
 from flmm.evaluation.short_answers import spell_alike, strip_punctuation
 
 LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
-_SAID = re.compile(r'The answer is ([A-Z])\.')
+# The last dot is any character, as in the benchmark's script: "The answer is B: a dog" counts.
+_SAID = re.compile(r'The answer is ([A-Z]).')
 _CAPITAL = re.compile(r'[A-Z]')
 # "A", "A.", "(A)", "A: text", "Answer: A", "the option is A".
 _BARE = re.compile(r'\W*([A-Z])(?:\W+.*)?\Z', re.DOTALL)
@@ -53,6 +54,8 @@ def hallusion_says_yes(text: str) -> bool:
 
 def scienceqa_option(text: str, count: int) -> int | None:
     """ScienceQA: the letter alone, before a full stop and a space, or after "The answer is".
+
+    After the last form something must follow, a full stop or anything else.
 
     Args:
         text: The answer.

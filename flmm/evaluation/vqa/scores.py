@@ -109,6 +109,9 @@ BENCHMARKS = (*sorted(_RIGHT), 'mmvet')
 #: Those that a judge can help to score.
 JUDGED = (*_READ_BY_JUDGE, 'mmvet')
 
+#: What parts of MM-Vet's answers are joined by: all of them are needed, or one of them is enough.
+_MMVET_MARKS = {'<AND>': ' (and also) ', '<OR>': ' (or, just as right) '}
+
 
 def is_right(
     benchmark: str, text: str | None, question: VQAQuestion, judge: AnswerJudge | None = None
@@ -194,6 +197,14 @@ def _circular(questions: Sequence[VQAQuestion], right: Mapping[str, float]) -> f
     return _mean([min(values) for values in groups.values()])
 
 
+def _in_words(truth: str) -> str:
+    """MM-Vet's marks in an answer, of which a judge has never heard, as words."""
+    for mark, meant in _MMVET_MARKS.items():
+        parts = [part.strip() for part in truth.split(mark)]
+        truth = meant.join(part for part in parts if part)
+    return truth
+
+
 def _score_mmvet(
     questions: Sequence[VQAQuestion], answers: Mapping[str, str], judge: AnswerJudge | None
 ) -> dict[str, float]:
@@ -204,7 +215,9 @@ def _score_mmvet(
             '(score(..., judge=Judge(base_url, model))).'
         )
     grades = {
-        q.id: judge.score(q.question, answers[q.id], str(q.answer)) if q.id in answers else 0.0
+        q.id: judge.score(q.question, answers[q.id], _in_words(str(q.answer)))
+        if q.id in answers
+        else 0.0
         for q in questions
     }
     found = {'accuracy': _mean(list(grades.values()))}

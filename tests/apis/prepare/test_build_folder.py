@@ -77,6 +77,24 @@ def test_verify_finds_what_changed(tmp_path, source):
     assert folder.verify() == ['sub/copy.txt']
 
 
+def test_no_step_writes_over_what_another_wrote(tmp_path, source):
+    run(tmp_path, Step(source))
+    folder, kept = BuildFolder(tmp_path / 'out', quiet=True), tmp_path / 'out/sub/copy.txt'
+    # The same content does no harm: an image that several shards hold.
+    assert folder.step('same', [source], Step(source)) == {'words': 3}
+    other = tmp_path / 'other.txt'
+    other.write_text('four words are here')
+    with pytest.raises(FLMMError, match=r'copy.txt: the step other would write over what copy'):
+        folder.step('other', [other], Step(other))
+    assert kept.read_text() == 'THREE WORDS HERE' and folder.verify() == []
+    assert not (tmp_path / 'out/.build/other.json').exists()
+
+
+def test_a_folder_that_nothing_filled_is_not_verified(tmp_path):
+    with pytest.raises(FLMMError, match='no notes of a step'):
+        BuildFolder(tmp_path / 'typo', quiet=True).verify()
+
+
 def test_missing_inputs_and_foreign_notes_are_named(tmp_path, source):
     step = Step(source)
     run(tmp_path, step)

@@ -29,13 +29,13 @@ def mask_png():
     return file.getvalue(), mask > 0
 
 
-def narrative():
+def narrative(image_id=b'137576'):
     rng = np.random.default_rng(0)
     points = rng.random((2, 16, 2)).astype(np.float32)
     record = example(
         {
             'image/encoded': [picture()],
-            'image/id': [b'137576'],
+            'image/id': [image_id],
             'meta/dataset_id': [b'mscoco_val2017'],
             'caption/string': [b'A red ball on grass.', b'Grass.'],
         },
@@ -147,6 +147,20 @@ def test_conversations_come_back(tmp_path):
     assert entries == 1 and [turn.answer for turn in data[0].turns] == ['A ball.', 'On grass.']
 
 
+def test_conversations_of_a_mix_keep_their_own_images(tmp_path):
+    # Two data sets of the mix count alike, and one has folders in its ids.
+    ids = (b'2354786', b'2354786', b'VG_100K/2')
+    sizes = ((40, 20), (8, 8), (6, 7))
+    records = [
+        conversation(**{'image/id': [name], 'image/encoded': [picture(size=size)]})
+        for name, size in zip(ids, sizes, strict=True)
+    ]
+    out, entries = converted(tmp_path, *records)
+    content = json.loads((out / 'conversations.json').read_text())
+    assert entries == 3 and [one['id'] for one in content] == [name.decode() for name in ids]
+    assert [Image.open(out / 'images' / one['image']).size for one in content] == list(sizes)
+
+
 @pytest.mark.parametrize(
     ('record', 'problem'),
     [
@@ -156,8 +170,9 @@ def test_conversations_come_back(tmp_path):
         (regions(**{'regions/bbox': [float('nan')] * 8}), 'nan'),
         (regions(image=[b'GIF89a']), 'neither JPEG nor PNG'),
         (regions(image=[]), 'list index'),
-        (conversation(**{'image/id': [b'../../x']}), 'no plain name'),
-        (conversation(**{'image/id': [b'']}), 'no plain name'),
+        (narrative(b'../../x')[0], 'no plain name'),
+        (narrative(b'a/b')[0], 'no plain name'),
+        (conversation(**{'image/encoded': [7]}), 'buffer'),
         (expressions(**{'objects/refexp/refexp_id/ragged_row_lengths_0': [2, 2]}), 'fewer'),
         (expressions(**{'objects/refexp/refexp_id/ragged_row_lengths_0': [1, 1]}), 'more'),
         (expressions(image=[picture(size=(8, 8))]), 'does not fit'),

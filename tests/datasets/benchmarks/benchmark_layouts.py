@@ -122,6 +122,19 @@ def ai2d(root):
     return folder
 
 
+def lettered_ai2d(root):
+    """AI2D whose question speaks of a letter that the picture, all green, does not show yet."""
+    folder = ai2d(root)
+    one = {'abcLabel': True, 'answerTexts': ['x', 'y'], 'correctAnswer': 0, 'questionId': '1'}
+    content = {'questions': {'What is A?': one}, 'imageName': '1.png'}
+    dump(folder / '1.png.json', content)
+    label = {'rectangle': [[10, 10], [40, 30]], 'replacementText': 'A', 'value': 'ear'}
+    (root / 'ai2d/annotations').mkdir()
+    dump(root / 'ai2d/annotations/1.png.json', {'text': {'T0': label}, 'blobs': {}})
+    Image.new('RGB', (60, 50), (0, 128, 0)).save(root / '1.png')
+    return folder
+
+
 def seed(root):
     row = {
         'question_id': '101669',

@@ -1,5 +1,8 @@
+import json
+
+import numpy as np
 import pytest
-from benchmark_layouts import WRITERS
+from benchmark_layouts import WRITERS, lettered_ai2d
 
 from flmm.datasets.benchmarks import BENCHMARK_FILES, VQABenchmark, read_benchmark
 from flmm.datasets.benchmarks.dataset import question_from
@@ -61,6 +64,36 @@ def test_images_outside_the_root_are_not_read(tmp_path):
     path.write_text(path.read_text().replace('0.jpg', '../../secret.jpg'))
     dataset = VQABenchmark('qbench', str(path), str(tmp_path))
     assert dataset[0].reason == 'annotation_invalid'
+
+
+def test_ai2d_shows_the_letters_that_it_asks_for(tmp_path):
+    folder = lettered_ai2d(tmp_path)
+    sample = VQABenchmark('ai2d', str(folder), str(tmp_path))[0]
+    shown = np.asarray(sample.image).astype(int)
+    green = (shown == (0, 128, 0)).all(2)
+    # The label is covered, nothing else is.
+    covered = np.zeros((50, 60), bool)
+    covered[10:31, 10:41] = True
+    assert np.array_equal(~green, covered)
+    # In it a dark letter, large and in the middle.
+    rows, columns = np.nonzero(shown.sum(2) < 100)
+    dark = rows[covered[rows, columns]], columns[covered[rows, columns]]
+    assert 10 < np.ptp(dark[0]) <= 20 and abs(dark[0].mean() - 20) < 3
+    assert np.ptp(dark[1]) <= 30 and abs(dark[1].mean() - 25) < 3
+    assert 'letters' not in sample.meta['vqa']['meta']
+    # Without the file nobody could tell what A is.
+    (tmp_path / 'ai2d/annotations/1.png.json').unlink()
+    with pytest.raises(InputFileError, match='annotations/1.png.json.*no such file'):
+        read_benchmark('ai2d', str(folder))
+
+
+@pytest.mark.parametrize('label', [{}, {'rectangle': [1, 2], 'replacementText': 'A'}, None, 3])
+def test_letters_that_lie_nowhere_are_refused(label, tmp_path):
+    folder = lettered_ai2d(tmp_path)
+    path = tmp_path / 'ai2d/annotations/1.png.json'
+    path.write_text(json.dumps({'text': {'T0': label}}))
+    with pytest.raises(AnnotationError, match='tells no letters of a diagram'):
+        read_benchmark('ai2d', str(folder))
 
 
 def test_an_unknown_benchmark_is_named(tmp_path):

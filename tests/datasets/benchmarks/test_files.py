@@ -21,6 +21,10 @@ def test_a_table_must_have_its_columns_and_whole_rows(tmp_path):
     path = tmp_path / 'x.tsv'
     path.write_text('a\tb\n1\t"two\nlines"\n')
     assert read_table(path, ('a', 'b')) == [{'a': '1', 'b': 'two\nlines'}]
+    # str.splitlines would cut the row at the marks of other alphabets.
+    path.write_text('a\tb\r\n1\ttwo\u2028lines\x85\r\n', encoding='utf-8')
+    assert read_table(path, ('a', 'b')) == [{'a': '1', 'b': 'two\u2028lines\x85'}]
+    path.write_text('a\tb\n1\t2\n')
     with pytest.raises(AnnotationError, match='it lacks c'):
         read_table(path, ('a', 'c'))
     path.write_text('a\tb\n1\n')

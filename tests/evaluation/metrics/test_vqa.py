@@ -58,6 +58,28 @@ def test_a_skipped_question_counts_in_its_setting_and_costs_its_image():
     assert metric.evaluate(2)['mme/task/count'] == 50
 
 
+def test_a_skipped_rotation_costs_its_question_and_a_skipped_figure_its_pair():
+    metric = VQAMetric('mmbench')
+    right = VQAQuestion('7', 'q', 'A', choices=('x', 'y'), group='7')
+    batch = {'skipped': [SkippedSample('mmbench/1000007', 'image_unreadable')]}
+    metric.process(batch, [predicted(right, 'A')])
+    assert metric.evaluate(2)['mmbench/circular_accuracy'] == 0
+    metric = VQAMetric('hallusionbench')
+    place = ('category', 'subcategory', 'set_id', 'figure_id', 'question_id')
+    meta = dict(zip(place, ('VD', 'map', '0', '1', '2'), strict=True))
+    right = VQAQuestion('VD/map/0/1/2', 'q', 'yes', 'x.png', category='VD', meta=meta)
+    # Another question about the same figure, and the same one about another figure.
+    lost = [SkippedSample(f'x/VD/map/0/{pair}', 'image_unreadable') for pair in ('1/3', '4/2')]
+    metric.process({'skipped': lost}, [predicted(right, 'yes')])
+    scores = metric.evaluate(3)
+    assert scores['hallusionbench/figure_accuracy'] == 0
+    assert scores['hallusionbench/question_accuracy'] == 0
+    metric = VQAMetric('scienceqa')
+    batch = {'skipped': [SkippedSample('x/3', 'image_unreadable')]}
+    metric.process(batch, [predicted(QUESTIONS[0], 'A')])
+    assert metric.evaluate(2)['scienceqa/image_accuracy'] == 50
+
+
 class StrictJudge:
     def __init__(self, right):
         self.right = right

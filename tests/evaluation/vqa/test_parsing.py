@@ -22,7 +22,17 @@ def test_pope_reads_words_of_the_first_sentence(text, yes):
 
 @pytest.mark.parametrize(
     ('text', 'option'),
-    [('A', 0), ('C. z', 2), ('So. The answer is B.', 1), ('D', None), ('b', None), ('B)', None)],
+    [
+        ('A', 0),
+        ('C. z', 2),
+        ('So. The answer is B.', 1),
+        # The dot of the official pattern is any character, but one there must be.
+        ('The answer is B: y', 1),
+        ('The answer is B', None),
+        ('D', None),
+        ('b', None),
+        ('B)', None),
+    ],
 )
 def test_scienceqa_reads_three_forms_only(text, option):
     assert P.scienceqa_option(text, 3) == option

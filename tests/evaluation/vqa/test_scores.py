@@ -75,6 +75,21 @@ def test_mmvet_is_graded_by_a_judge_and_by_capability():
         score('mmvet', questions, {})
 
 
+def test_a_judge_reads_the_parts_of_mmvet_s_answers_in_words():
+    class Listener:
+        heard = ()
+
+        def score(self, question, answer, truth):
+            self.heard += (truth,)
+            return 1.0
+
+    truths = ('6<OR>six', 'a cat <AND> a dog<AND>', 'plain')
+    questions = [VQAQuestion(str(i), 'q', truth) for i, truth in enumerate(truths)]
+    judge = Listener()
+    score('mmvet', questions, dict.fromkeys('012', 'x'), judge)
+    assert judge.heard == ('6 (or, just as right) six', 'a cat (and also) a dog', 'plain')
+
+
 def test_an_unknown_benchmark_is_named():
     with pytest.raises(FLMMError, match='known: ai2d'):
         score('vqa99', [], {})
