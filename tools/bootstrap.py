@@ -62,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
 
     from flmm.apis.bootstrap import BootstrapOptions, SystemAsker, collect, generate
     from flmm.apis.config import load_config
+    from flmm.datasets.derived_files import read_boxes_by_image
     from flmm.engine.checkpoint import load_trainable
     from flmm.registry import METRICS, MODELS
-    from flmm.utils.safe_io import load_json
 
     rank, world = (int(os.environ.get(k, d)) for k, d in (('RANK', '0'), ('WORLD_SIZE', '1')))
     local = int(os.environ.get('LOCAL_RANK', '0'))
@@ -72,12 +72,12 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.cfg_options)
     if not config.get('inference_pipeline'):
         raise FLMMError(f'{args.config} has no inference_pipeline; see configs/pink.')
+    records = read_boxes_by_image(args.boxes)[: args.limit]
     init_default_scope('flmm')
     model = MODELS.build(config.model)
     print(load_trainable(model, args.checkpoint), file=sys.stderr)
     model.to(device).eval()
     reader = METRICS.build(config.box_reader) if config.get('box_reader') else None
-    records = load_json(args.boxes)[: args.limit]
     options = BootstrapOptions(
         min_area=args.min_area,
         iou_threshold=args.iou,

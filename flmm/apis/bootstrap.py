@@ -165,7 +165,10 @@ def _check_settings(out_dir: Path, options: BootstrapOptions) -> None:
 
 
 def _finished(path: Path) -> set[Any]:
-    """Ids of finished images; a line that a kill cut off is removed from the file."""
+    """Ids of finished images; a line that a kill cut off is removed from the file.
+
+    An image that could not be read is none: its folder may have been the wrong one, or away.
+    """
     if not path.exists():
         return set()
     with open(path, 'rb+') as file:
@@ -173,7 +176,7 @@ def _finished(path: Path) -> set[Any]:
         whole = content.rfind(b'\n') + 1
         if whole != len(content):
             file.truncate(whole)
-    return {record['id'] for record in read_json_lines(path)}
+    return {record['id'] for record in read_json_lines(path) if 'error' not in record}
 
 
 def _describe_image(

@@ -6,10 +6,12 @@ Pure functions from what a public file holds to what the derived file holds; the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flmm.utils.errors import AnnotationError
+from flmm.utils.safe_io import load_json
 
 Json = Any
 
@@ -35,6 +37,8 @@ def boxes_by_image(
         AnnotationError: The file is in another format.
     """
     try:
+        if drop_prefix:
+            _check_prefix(instances['images'], drop_prefix)
         names = {category['id']: category['name'] for category in instances['categories']}
         of_image: dict[Any, list[dict]] = {image['id']: [] for image in instances['images']}
         for annotation in instances['annotations']:
@@ -57,6 +61,19 @@ def boxes_by_image(
         raise _format_error('instances in COCO format', error) from error
 
 
+def _check_prefix(images: Sequence[dict[str, Json]], length: int) -> None:
+    """Refuse names of which more, or less, than leading folders would be dropped."""
+    for index, image in enumerate(images):
+        if image['file_name'][length - 1 : length] != '/':
+            raise AnnotationError(
+                'the annotation file',
+                f'names the image {image["file_name"]!r}; expected {length} characters of leading '
+                "folders to drop, as in Objects365's 'images/v1/patch0/....jpg'.",
+                key=f'images[{index}].file_name',
+                fix='Names that begin at the folder of the images are read by the kind coco.',
+            )
+
+
 def _is_usable(annotation: dict[str, Json], image: dict[str, Json]) -> bool:
     x, y, width, height = annotation['bbox']
     inside_x = min(x + width, image['width']) - max(x, 0)
@@ -75,6 +92,35 @@ def _object(
         'bbox': [*start, min(x + width, image['width']), min(y + height, image['height'])],
         'ignore': int(bool(annotation.get('iscrowd', False))),
     }
+
+
+def read_boxes_by_image(path: str | os.PathLike) -> list[dict[str, Json]]:
+    """Read what :func:`boxes_by_image` made.
+
+    Args:
+        path: The json.
+
+    Raises:
+        AnnotationError: It is something else, such as the public file; entry and key are named.
+    """
+    content = load_json(path)
+    fix = 'tools/prepare_data/derive_pink.py objects365 (or coco) makes it of the public file.'
+    if not isinstance(content, list):
+        raise AnnotationError(path, f'expected a list, got {type(content).__name__}.', fix=fix)
+    for index, entry in enumerate(content):
+        try:
+            entry['id'], entry['image_id'] + ''
+            for item in entry['anno']:
+                item['id'], item['ignore'], item['category_name'] + ''
+                _, _, _, _ = (side + 0.0 for side in item['bbox'])
+        except (KeyError, TypeError, ValueError) as error:
+            raise AnnotationError(
+                path,
+                f'no boxes of an image: {type(error).__name__} {error}.',
+                key=f'[{index}]',
+                fix=fix,
+            ) from error
+    return content
 
 
 def regions_as_expressions(region_descriptions: Sequence[dict[str, Json]]) -> list[dict[str, Json]]:
@@ -150,7 +196,7 @@ def pointqa_local(
                 'points': point,
             }
             for image_id in image_ids
-            for entry in dataset[image_id]
+            for entry in dataset[str(image_id)]
             for box, point in zip(entry['all_objs'], entry['points'], strict=False)
         ]
     except (KeyError, TypeError) as error:
@@ -166,7 +212,7 @@ def pointqa_look_twice(
         AnnotationError: The file is in another format.
     """
     try:
-        return [entry for image_id in image_ids for entry in dataset[image_id]]
+        return [entry for image_id in image_ids for entry in dataset[str(image_id)]]
     except (KeyError, TypeError) as error:
         raise _format_error('PointQA (look twice)', error) from error
 

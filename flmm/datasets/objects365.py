@@ -70,13 +70,13 @@ class Objects365Dataset(InstructionDataset):
             for item in record['anno']
             if not item['ignore']
         ]
-        possible = [task for task in self.tasks if self._is_possible(task, kept, objects)]
+        caption = record.get('generate_caption') or ''
+        possible = [task for task in self.tasks if self._is_possible(task, kept, objects, caption)]
         if not possible:
             return None
         task = chooser.choose(possible)
         if task == 'caption':
-            text = record['generate_caption']
-            return Instruction('caption', answer=[text], truth={'references': [text]})
+            return Instruction('caption', answer=[caption], truth={'references': [caption]})
         if task == 'detection':
             return ask_detection(objects, chooser)
         if task == 'counting':
@@ -89,7 +89,8 @@ class Objects365Dataset(InstructionDataset):
         return ask_for_description(text, box, 'region_description')
 
     @staticmethod
-    def _is_possible(task: str, kept: list, objects: list) -> bool:
+    def _is_possible(task: str, kept: list, objects: list, caption: str) -> bool:
         if task in ('grounding', 'region_caption'):
             return bool(kept)
-        return task == 'caption' or bool(objects)
+        # Images may have been bootstrapped without a caption of the whole.
+        return bool(caption.strip()) if task == 'caption' else bool(objects)

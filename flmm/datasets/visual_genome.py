@@ -91,11 +91,13 @@ class VisualGenomeDataset(InstructionDataset):
                 f'the three files list different numbers of images: {lengths}.',
                 fix='Are they of one release of Visual Genome?',
             )
-        records = (
-            {key: entry[key] for key, entry in zip(parts, entries, strict=True)}
-            for entries in zip(*parts.values(), strict=True)
-        )
         try:
+            for index, entries in enumerate(zip(*parts.values(), strict=True)):
+                _check_one_image(ann_file, index, dict(zip(files.values(), entries, strict=True)))
+            records = (
+                {key: entry[key] for key, entry in zip(parts, entries, strict=True)}
+                for entries in zip(*parts.values(), strict=True)
+            )
             super().__init__(ann_file, records, image_root, name, pipeline, seed)
         except (KeyError, TypeError) as error:
             raise AnnotationError(
@@ -165,10 +167,28 @@ def _ask_relation(
     others.sort(key=lambda item: area(sides(item)))
     parts = {
         'related_boxes': lambda item: [box_part(sides(item))],
-        'related_names': lambda item: [item['names'][0]],
-        'related_boxes_names': lambda item: [box_part(sides(item)), ' ', item['names'][0]],
+        'related_names': lambda item: [_name(item)],
+        'related_boxes_names': lambda item: [box_part(sides(item)), ' ', _name(item)],
     }[kind]
     answer = join_rich([parts(item) for item in others])
     fields = {'object': [location(box)], 'relation': [mark_part('rel', predicate)]}
     truth = {'answers': [''.join(answer)]} if kind == 'related_names' else {}
     return Instruction(kind, fields, answer, truth=truth)
+
+
+def _name(item: dict[str, Any]) -> str:
+    """What one end of a relationship is called: ``name`` or ``names``, the file has both."""
+    return item['names'][0] if 'names' in item else item['name']
+
+
+def _check_one_image(path: str, index: int, entries: dict[str, Any]) -> None:
+    """Make sure that the entries at one place of the three files are of one image."""
+    # Descriptions say "id", the other files "image_id".
+    ids = {file: entry.get('image_id', entry.get('id')) for file, entry in entries.items()}
+    if len({number for number in ids.values() if number is not None}) > 1:
+        raise AnnotationError(
+            path,
+            f'the three files do not list the same images in the same order: {ids}.',
+            key=f'[{index}]',
+            fix='Are they of one release of Visual Genome, and none of them sorted or cut?',
+        )

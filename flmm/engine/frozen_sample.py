@@ -45,9 +45,15 @@ def sample_frozen(model: nn.Module) -> dict[str, Tensor]:
         if parameter.requires_grad or not parameter.numel() or not parameter.is_floating_point():
             continue
         flat = parameter.detach().flatten()
-        places = torch.linspace(0, len(flat) - 1, min(_VALUES, len(flat))).long()
-        found[name] = flat[places.to(flat.device)].float().cpu()
+        found[name] = flat[_places(len(flat)).to(flat.device)].float().cpu()
     return found
+
+
+def _places(length: int) -> Tensor:
+    """Where numbers are taken: the first, the last, and evenly spread between."""
+    # In whole numbers: beyond 2^24 float32 rounds the last place past the end.
+    count = min(_VALUES, length)
+    return torch.tensor([(length - 1) * i // max(count - 1, 1) for i in range(count)])
 
 
 def other_parts(model: nn.Module, sample: Mapping[str, Tensor]) -> list[str]:

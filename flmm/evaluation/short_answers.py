@@ -124,7 +124,8 @@ def gqa_match(answer: str, short: str, full: str = '') -> tuple[bool, bool]:
         strip_punctuation(spell_alike(text.lower())) for text in (answer, short, full or short)
     ]
     exact = said in truths
-    return exact, exact or any(truth in said or said in truth for truth in truths)
+    # Nothing is contained in everything.
+    return exact, exact or (bool(said) and any(t in said or said in t for t in truths))
 
 
 def chosen_option(answer: str) -> int | None:

@@ -102,10 +102,13 @@ class BoxCodec:
             the explicit "no box".
         """
         boxes = parse_boxes(text, image_shape, self.dialect)
-        if boxes or not self.tolerant or self.dialect in ('loc', 'hundred'):
+        if not self.tolerant or self.dialect in ('loc', 'hundred'):
+            return boxes
+        # "[0,0,300,400]" as shares would be cut to the whole image.
+        if boxes and not self._has_other_unit(text):
             return boxes
         found = (_as_box(four, image_shape, self.dialect) for four in _loose_fours(text))
-        return [box for box in found if box is not None]
+        return [box for box in found if box is not None] or boxes
 
     def read_points(self, text: str, image_shape: tuple[int, int]) -> list[Point]:
         """Read all points ``[x,y]``, in pixels inside the image; see :meth:`read_boxes`."""
@@ -119,6 +122,13 @@ class BoxCodec:
             across, down = (1, 1) if step == 0 else (width / step, height / step)
             points.append(clip_xyxy((x * across, y * down, 0, 0), height, width)[:2])
         return points
+
+    def _has_other_unit(self, text: str) -> bool:
+        """Whether a box that should be of shares is written in much larger numbers."""
+        if not self.dialect.startswith('normalised'):
+            return False
+        fours = BOX_DIALECTS[self.dialect].pattern.finditer(text)
+        return any(max(map(float, four.groups())) > _SHARE_LIMIT for four in fours)
 
     def _shares(self, box: Box, image_shape: tuple[int, int]) -> list[float]:
         if self.dialect == 'auto':

@@ -104,6 +104,20 @@ def test_a_killed_run_ends_with_the_same_file(world, tmp_path, share):
     assert statistics[0] == statistics[1]
 
 
+def test_images_that_could_not_be_read_are_tried_again(world, tmp_path):
+    records, root = world
+    options = BootstrapOptions(gallery=0)
+    (tmp_path / 'elsewhere').mkdir()
+    generate(records, tmp_path / 'elsewhere', tmp_path / 'out', Asker(), options)
+    wrong = collect(records, root, tmp_path / 'out', options)
+    assert wrong['unreadable_images'] == COUNT and wrong['captions'] == 0
+    generate(records, root, tmp_path / 'out', Asker(), options)
+    assert collect(records, root, tmp_path / 'out', options)['unreadable_images'] == 0
+    run(world, tmp_path / 'whole', Asker())
+    out, whole = ((tmp_path / name / 'kept.jsonl').read_bytes() for name in ('out', 'whole'))
+    assert out == whole
+
+
 def test_shards_make_the_same_file_whoever_comes_last(world, tmp_path):
     run(world, tmp_path / 'one', Asker())
     assert run(world, tmp_path / 'two', Asker(), shard=1, shards=2) is None

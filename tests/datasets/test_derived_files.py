@@ -1,5 +1,7 @@
 """Files made of the public ones, by hand."""
 
+import json
+
 import pytest
 
 from flmm.datasets.derived_files import (
@@ -7,6 +9,7 @@ from flmm.datasets.derived_files import (
     iconqa_questions,
     pointqa_local,
     pointqa_look_twice,
+    read_boxes_by_image,
     regions_as_expressions,
     visual7w_splits,
 )
@@ -44,6 +47,38 @@ def test_crowds_stay_but_are_ignored_and_an_area_of_zero_is_no_object():
     assert entry['anno'][0]['ignore'] == 1
     (entry,) = boxes_by_image(instances([0, 0, 9, 9], area=0))
     assert entry['anno'] == []
+
+
+def test_a_prefix_that_is_no_folder_is_not_cut_off():
+    content = instances([0, 0, 9, 9])
+    content['images'][0]['file_name'] = 'objects365_v1_00420917.jpg'
+    with pytest.raises(AnnotationError, match=r"images\[0\].*'objects365_v1_00420917.jpg'"):
+        boxes_by_image(content, drop_prefix=len('images/v1/'))
+    assert boxes_by_image(content)[0]['image_id'] == 'objects365_v1_00420917.jpg'
+
+
+@pytest.mark.parametrize(
+    ('broken', 'message'),
+    [
+        (instances([0, 0, 9, 9]), 'expected a list, got dict'),  # the public file itself
+        ([{'id': 1, 'anno': []}], "\\[0\\].*'image_id'"),
+        ([{'id': 1, 'image_id': 'a', 'anno': [{'id': 1, 'bbox': [0, 0, 9]}]}], "\\[0\\].*'ignore'"),
+    ],
+)
+def test_boxes_by_image_are_read_back_and_nothing_else_is(tmp_path, broken, message):
+    path = tmp_path / 'boxes.json'
+    entries = boxes_by_image(instances([0, 0, 9, 9]))
+    path.write_text(json.dumps(entries))
+    assert read_boxes_by_image(path) == entries
+    path.write_text(json.dumps(broken))
+    with pytest.raises(AnnotationError, match=message):
+        read_boxes_by_image(path)
+
+
+def test_ids_of_a_split_may_be_numbers():
+    entry = {'id': 4, 'question': 'q', 'all_objs': [{'x': 0}], 'points': [{'ans': 'a'}]}
+    assert pointqa_local({'4': [entry]}, [4]) == pointqa_local({'4': [entry]}, ['4'])
+    assert pointqa_look_twice({'4': [entry]}, [4]) == [entry]
 
 
 def test_regions_become_expressions():

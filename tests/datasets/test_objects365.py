@@ -52,3 +52,10 @@ def test_tasks_that_a_line_has_nothing_for_are_drawn_again(tmp_path):
     assert build(tmp_path, bare, tasks=['grounding'])[0].reason == 'no_phrase'
     with pytest.raises(ValueError, match='tasks'):
         build(tmp_path, bare, tasks=['relation'])
+
+
+def test_an_empty_caption_of_the_image_is_not_learnt(tmp_path):
+    bare = line(generate_caption='')
+    dataset = build(tmp_path, bare, tasks=['caption', 'counting'])
+    assert {answer for _, answer in pairs_of(dataset)} == {'2'}
+    assert build(tmp_path, bare, tasks=['caption'])[0].reason == 'no_phrase'

@@ -4,6 +4,7 @@ import pytest
 from instruction_files import instructions_of, pairs_of, write
 
 from flmm.datasets import VisualGenomeDataset
+from flmm.utils.errors import AnnotationError
 
 MAN = {'object_id': 1, 'names': ['man'], 'x': 20, 'y': 10, 'w': 40, 'h': 30}
 HAT = {'object_id': 2, 'names': ['hat'], 'x': 100, 'y': 50, 'w': 20, 'h': 10}
@@ -18,8 +19,8 @@ FILES = {
 }
 
 
-def build(tmp_path, **options):
-    paths = [write(tmp_path / f'{name}.json', content) for name, content in FILES.items()]
+def build(tmp_path, files=FILES, **options):
+    paths = [write(tmp_path / f'{name}.json', content) for name, content in files.items()]
     return VisualGenomeDataset(*paths, str(tmp_path), **options)
 
 
@@ -36,6 +37,36 @@ def test_a_relation_is_asked_for_and_asked_along(tmp_path):
     assert answer == 'Object1 is holding object2'
     assert f'object1: <loc>{M}</loc>' in request and f'object2: <loc>{H}</loc>' in request
     assert alone[0].meta['answers'] == [answer] and alone[0].image_path.endswith('/9.jpg')
+
+
+def test_ends_of_relations_are_called_name_or_names(tmp_path):
+    # Both spellings stand in the public relationships.json.
+    subject, item = ({k: v for k, v in end.items() if k != 'names'} for end in (MAN, HAT))
+    relation = {
+        'predicate': 'holding',
+        'subject': {**subject, 'name': 'man'},
+        'object': {**item, 'name': 'hat'},
+    }
+    files = {**FILES, 'relationships': [{'image_id': 9, 'relationships': [relation]}]}
+    assert answers(build(tmp_path, files, tasks=['relation'])) == {
+        'Object1 is holding object2', H, 'hat', f'{H} hat'
+    }  # fmt: skip
+
+
+def test_files_that_list_the_images_in_another_order_are_refused(tmp_path):
+    other = {'image_id': 8, 'objects': [HAT]}
+    more = {
+        'region_descriptions': [
+            *FILES['region_descriptions'],
+            {'id': 8, 'regions': [{**REGION, 'image_id': 8, 'width': 4, 'height': 3}]},
+        ],
+        'objects': [other, *FILES['objects']],
+        'relationships': [*FILES['relationships'], {'image_id': 8, 'relationships': []}],
+    }
+    with pytest.raises(AnnotationError, match='same order.*region_descriptions.*9.*objects.*8'):
+        build(tmp_path, more)
+    more['objects'].reverse()
+    assert len(build(tmp_path, more)) == 2
 
 
 def test_regions_are_described_and_found(tmp_path):

@@ -35,6 +35,13 @@ def test_a_sample_holds_evenly_spread_numbers_of_frozen_parameters_only():
     assert sample['refiner.bias'].tolist() == [0, 2, 4, 7]
 
 
+def test_a_parameter_larger_than_float32_can_count_is_sampled_to_its_end():
+    model = nn.Module()
+    # The embeddings of LLaMA-7B; one number, repeated, so that they take no memory.
+    model.embeddings = nn.Parameter(torch.ones(1).expand(32000 * 4096), requires_grad=False)
+    assert sample_frozen(model)['embeddings'].tolist() == [1, 1, 1, 1]
+
+
 def test_whole_numbers_and_empty_parameters_are_left_out():
     model = nn.Module()
     model.packed = nn.Parameter(torch.ones(4, dtype=torch.uint8), requires_grad=False)

@@ -35,6 +35,8 @@ def test_gqa_exact_and_lenient():
     assert answers.gqa_match('Yes', 'yes', 'Yes, it is.') == (True, True)
     assert answers.gqa_match('a red car', 'red') == (False, True)
     assert answers.gqa_match('right', 'left', 'on the left') == (False, False)
+    # No answer at all, or one of which the rules leave nothing, is in no truth.
+    assert answers.gqa_match('', 'left') == answers.gqa_match('the.', 'left') == (False, False)
 
 
 @pytest.mark.parametrize(

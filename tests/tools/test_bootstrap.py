@@ -81,6 +81,9 @@ def test_errors_are_one_line_on_stderr(run_dir, checkpoint, monkeypatch, capsys)
     arguments = [str(other), str(checkpoint), 'x.json', '--image-root', '.', '--out', 'o']
     assert bootstrap.main(arguments) == 2
     assert 'inference_pipeline' in capsys.readouterr().err
+    public = run_dir / 'data/toy_pink/objects365/zhiyuan_objv2_val.json'
+    assert bootstrap.main([str(CONFIG), str(checkpoint), str(public), *arguments[3:]]) == 2
+    assert 'derive_pink.py' in capsys.readouterr().err
     (run_dir / 'bad.json').write_text('[]')
     assert derive_pink.main(['objects365', str(run_dir / 'bad.json'), 'o.json']) == 2
     assert 'COCO' in capsys.readouterr().err

@@ -91,6 +91,14 @@ def test_nonsense_is_explicitly_no_box(text):
     assert BoxCodec().read_boxes(text, SHAPE) == []
 
 
+@pytest.mark.parametrize('dialect', ['normalised', 'normalised_square'])
+def test_whole_thousandths_from_the_corner_are_not_the_whole_image(dialect):
+    codec = BoxCodec(dialect)
+    assert codec.read_boxes('[0,0,300,400]', (1000, 1000)) == [(0, 0, 300, 400)]
+    # Of shares a box may reach over the border; nothing else is read into it.
+    assert codec.read_boxes('[0.2,0.3,1.8,5.0]', (100, 100)) == [(20, 30, 100, 100)]
+
+
 def test_several_boxes_keep_their_order():
     text = '[0.100,0.100,0.200,0.200] a cat [0.500,0.500,0.600,0.600]'
     assert len(BoxCodec().read_boxes(text, SHAPE)) == 2

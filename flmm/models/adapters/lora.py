@@ -72,6 +72,9 @@ class LoRAAdapters(Adapters):
         for name, parameter in layers.named_parameters():
             original = name.replace('.base_layer.', '.')
             parameter.requires_grad_(grads.get(original, 'lora_' in name))
+            if original not in grads:
+                # peft takes the frozen weights' type; in half of it small updates round to none.
+                parameter.data = parameter.data.float()
         self._layers = [layers]
 
     @property

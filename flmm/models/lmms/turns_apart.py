@@ -29,7 +29,7 @@ def number_turns(sample: LMMInputs) -> Tensor:
     """
     is_answer = sample.labels != IGNORE_INDEX
     ends = is_answer[:-1] & ~is_answer[1:]
-    turns = torch.ones(len(is_answer), dtype=torch.int64)
+    turns = torch.ones_like(is_answer, dtype=torch.int64)
     turns[1:] += ends.cumsum(0)
     shared = max((int(grid.positions.max()) + 1 for grid in sample.grids), default=0)
     turns[:shared] = 0
@@ -49,7 +49,7 @@ def mask_and_positions(turns: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """
     padded = nn.utils.rnn.pad_sequence(list(turns), batch_first=True, padding_value=-1)
     length = padded.shape[1]
-    order = torch.arange(length)
+    order = torch.arange(length, device=padded.device)
     same = padded[:, :, None] == padded[:, None, :]
     seen = (same | (padded == 0)[:, None, :]) & (order[:, None] >= order)
     # As many tokens as it sees before itself: the shared ones and those of its turn.

@@ -100,14 +100,16 @@ class MultiLevelRoIQuery(nn.Module):
             return [torch.zeros(0, self.out_channels, device=device, dtype=dtype) for _ in regions]
         present = [one for one in regions if one is not None and len(one)]
         boxes = torch.cat([one.boxes for one in present]).to(device)
-        boxes = check_boxes(boxes).to(dtype)
+        boxes = check_boxes(boxes)
         images = torch.repeat_interleave(
             torch.arange(len(counts), device=device), torch.tensor(counts, device=device)
         )
         pyramid = self.mlvl_fuse(enlarge_to_pyramid([self._bounded(level) for level in levels]))
         hidden = self.roi_align.pooled(pyramid, boxes, images)
         hidden = self._with_shapes(hidden, pyramid, present, images)
-        return list(self.roi_align.updims(hidden + self.roi_align.pos_embedd(boxes)).split(counts))
+        # Rounded to the weights' precision only here: half of it would move a box by a cell.
+        places = self.roi_align.pos_embedd(boxes.to(dtype))
+        return list(self.roi_align.updims(hidden + places).split(counts))
 
     def _bounded(self, level: Tensor) -> Tensor:
         size = tuple(min(side, self.base_side or side) for side in level.shape[-2:])

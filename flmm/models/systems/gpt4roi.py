@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from flmm.models.data_preprocessor import StructuresToDevice
-from flmm.models.lmms.batched_generation import write_batch
+from flmm.models.lmms.batched_generation import fits_one_batch, write_batch
 from flmm.models.lmms.hidden_images import hidden_images
 from flmm.models.lmms.region_tokens import GPT4ROI_LEVELS
 from flmm.models.roi_extractors.box_means import watched_box_means
@@ -176,8 +176,8 @@ class GPT4RoI(BaseModel):
             With ``echo`` also ``'loss_echo'``, where a sample has regions.
         """
         # Every rank must take part in the backward, also one whose batch is empty, or names no
-        # region, or none of some kind.
-        part = self.roi_extractor if inputs else self
+        # region, or none of some kind, or shows no image, so that the projector has no part.
+        part = self.roi_extractor if any(sample.grids for sample in inputs) else self
         anchor = sum(p.float().sum() for p in part.parameters() if p.requires_grad) * 0.0
         if not inputs:
             return {'loss_lm': anchor}
@@ -245,11 +245,9 @@ class GPT4RoI(BaseModel):
         Args:
             inputs: Conversations that end where the assistant speaks.
         """
-        # What has an argument per token, or an image only here and there, goes one by one.
-        names = {tuple(sample.tensors) for sample in inputs}
-        alike = len(names) == 1 and not any(n.endswith('token_type_ids') for n in (*names,)[0])
+        # One by one where write_batch does so: regions are placed in what is read together.
         written = []
-        for group in [list(inputs)] if alike else [[one] for one in inputs]:
+        for group in [list(inputs)] if fits_one_batch(inputs) else [[one] for one in inputs]:
             with self.regions_in_place(group, padding='left'):
                 written += write_batch(self.lmm, group, self.max_new_tokens)
         if self.processor is None:

@@ -42,6 +42,25 @@ def test_lora_starts_as_the_identity_switches_off_and_merges(llama):
     assert not any('lora' in name for name in llama.state_dict())
 
 
+def test_over_weights_of_half_precision_lora_trains_in_full(llama):
+    adapters = LoRAAdapters(rank=2)
+    adapters.attach(llama.bfloat16())
+    assert {weight.dtype for weight in adapters.weights().values()} == {torch.float32}
+    trained = [p for p in llama.parameters() if p.requires_grad]
+    for parameter in trained:
+        nn.init.normal_(parameter, std=0.2)
+    before = [parameter.detach().clone() for parameter in trained]
+    logits = llama(IDS).logits
+    assert logits.dtype == torch.bfloat16
+    logits.float().square().mean().backward()
+    # Neighbours of 0.2 are 0.001 apart in bfloat16: there a step of 1e-5 is lost.
+    torch.optim.AdamW(trained, lr=1e-5, weight_decay=0.0).step()
+    moved = [(new != old).float().mean() for new, old in zip(trained, before, strict=True)]
+    assert min(moved) > 0.9
+    adapters.merge()
+    assert {p.dtype for p in llama.parameters()} == {torch.bfloat16}
+
+
 def test_a_model_without_such_layers_is_an_error(llama):
     with pytest.raises(FLMMError, match='nothing_like_this'):
         LoRAAdapters(targets=['nothing_like_this']).attach(llama)

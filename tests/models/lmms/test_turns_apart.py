@@ -50,6 +50,13 @@ def test_without_an_image_the_first_turn_begins_at_once():
     assert number_turns(sample).tolist() == [1] * 150 + [2] * 5 + [3] * 3
 
 
+def test_turns_are_counted_where_the_labels_are():
+    # Meta tensors refuse to meet those of the CPU just as a GPU's do.
+    turns = number_turns(conversation(*TURNS).to('meta'))
+    mask, positions = mask_and_positions([turns, turns[:150]])
+    assert {tensor.device.type for tensor in (turns, mask, positions)} == {'meta'}
+
+
 def test_no_row_is_empty_and_nobody_sees_padding_or_another_turn():
     seen, positions = mask_and_positions([torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1])])
     assert seen.shape == (2, 1, 4, 4) and seen.any(dim=-1).all()

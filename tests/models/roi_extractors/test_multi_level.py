@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flmm.models.roi_extractors import MultiLevelRoIQuery
+from flmm.models.roi_extractors import MultiLevelRoIQuery, multi_level
 from flmm.models.roi_extractors.multi_level import check_boxes, cut_out
 from flmm.structures import RegionInputs
 
@@ -53,6 +53,18 @@ def test_gradients_agree_with_finite_differences(module, levels):
     assert torch.autograd.gradcheck(
         outputs, (*levels, *chosen), eps=1e-6, atol=1e-6, fast_mode=True
     )
+
+
+def test_half_precision_does_not_move_boxes(module, levels, monkeypatch):
+    # bfloat16 counts in steps of 1/256 here: it would make the box a quarter wider.
+    exact = boxes((0.9010, 0.2, 0.9160, 0.7))
+    seen = []
+    own = multi_level.cut_out
+    monkeypatch.setattr(
+        multi_level, 'cut_out', lambda level, *rest: [seen.append(rest[0]), own(level, *rest)][1]
+    )
+    module.bfloat16()([level.bfloat16() for level in levels], [exact, None])
+    assert len(seen) == 2 and all(torch.equal(one.float(), exact.boxes) for one in seen)
 
 
 def test_gradients_through_a_mask_agree_with_finite_differences(module, levels):

@@ -137,6 +137,14 @@ def test_a_few_steps_of_stage_1_lower_the_loss(tiny_llava, processor):
     assert model.mean_region.any()
 
 
+def test_all_that_trains_takes_part_in_a_batch_without_an_image(tiny_llava, processor):
+    # A process whose gradients lack the projector's stops the others under DDP.
+    model = build(tiny_llava, processor, trains=('regions', 'projector', 'language')).train()
+    talk = GroundingSample('talk', turns=[Turn('Hello', 'a red circle')])
+    model([processor(talk)], [talk])['loss_lm'].backward()
+    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
 def test_the_echo_draws_vectors_to_what_the_lmm_sees_in_the_box(tiny_llava, processor):
     model = build(tiny_llava, processor, echo=1.0)
     asked = sample_of(ASKED, boxes=[(2.0, 3.0, 30.0, 15.0)])
