@@ -68,7 +68,7 @@ test_dataloader = {
     )
     for task, dataset in test_datasets.items()
 }
-max_iters = 300
+max_iters = 1000
 train_cfg.update(max_iters=max_iters)
 optim_wrapper['optimizer'].update(lr=2e-3, weight_decay=0.0)
 param_scheduler[1].update(end=max_iters)

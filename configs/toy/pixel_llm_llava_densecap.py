@@ -12,7 +12,9 @@ with read_base():
     from .._base_.schedules.toy_pixel_llm_lmm import *
 
 task = 'densecap'
-model = dict(type=PixelLLM, **parts, box_head=box_head, proposals_per_image=16)
+# No head reads where words look.
+parts['text_decoder'].update(attention=False, maps=False)
+model = dict(type=PixelLLM, **parts, box_head=box_head, proposals_per_image=8)
 train_dataloader = dict(
     loader,
     batch_size=8,

@@ -17,7 +17,7 @@ model = dict(
     point_head=point_head,
     mask_head=mask_head,
     box_head=box_head,
-    proposals_per_image=16,
+    proposals_per_image=8,
 )
 shares = dict(weights=dict(narratives_train=3.0, regions_train=3.0))
 train_dataloader = dict(

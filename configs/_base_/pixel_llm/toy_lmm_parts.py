@@ -3,6 +3,7 @@
 from mmengine.config import read_base
 
 from flmm.models.image_encoders import LMMImageEncoder
+from flmm.models.point_heads import AttentionPointHead
 from flmm.models.text_decoders import LMMTextDecoder
 
 with read_base():
@@ -20,6 +21,7 @@ parts['text_decoder'] = dict(
     visual_channels=128,
     layers=(0, 1, 2, 3, 4),
     attention=True,
+    maps=True,
     learn_cells=False,
     max_length=128,
     **special_ids,
@@ -27,7 +29,7 @@ parts['text_decoder'] = dict(
 # The LLaVA's own tokens stand before those of a place, so a few of these do.
 parts.update(cells_encoder=0, relative_to='canvas', autocast=True)
 parts['prompt_extractor'].update(image_channels=160 + 96, num_outputs=16)
-point_head.update(in_channels=_channels)
+point_head = dict(type=AttentionPointHead, in_channels=_channels, num_maps=num_maps)
 box_head['pyramid'].update(in_channels=160 + 96)
 mask_head['adapter'].update(text_channels=_channels)
 del _channels

@@ -13,6 +13,7 @@ from flmm.models.box_heads.caption_proposals import find_places, propose_places
 from flmm.models.caption_batches import predict_captions, stack_captions
 from flmm.models.data_preprocessor import StructuresToDevice
 from flmm.models.image_encoders import content_origins, content_shapes, fuse_features, load_sam
+from flmm.models.part_weights import load_some
 from flmm.models.point_heads import WordRules
 from flmm.models.text_decoders import WordDecoder
 from flmm.registry import MODELS
@@ -38,7 +39,8 @@ class PixelLLM(BaseModel):
         prompt_extractor: Config of a :class:`PromptFeatureExtractor`.
         text_decoder: Config of a text decoder with ``forward(tokens, visual, context)`` and
             ``generate(visual, context)``.
-        point_head: Config of a :class:`MLPPointHead`; None: words have no places.
+        point_head: Config of a :class:`MLPPointHead`, or of an :class:`AttentionPointHead` for a
+            text decoder that gives its attention maps; None: words have no places.
         box_head: Config of a :class:`DenseBoxHead`; None: no dense captions.
         mask_head: Config of a :class:`PromptedMaskHead`; None: no masks.
         mask_encoder: Which image encoder is SAM's, whose features the mask head reads.
@@ -52,6 +54,9 @@ class PixelLLM(BaseModel):
         sam: Folder or file of a SAM whose weights the SAM encoder, the prompt encoder and the
             mask head take; None: they start at random.
         frozen: Names of parts that do not train, such as ``'text_decoder'``.
+        weights_from: Weights of an earlier task that training starts from, as the release's other
+            tasks start from ``trace``: anything that :mod:`flmm.engine.start_weights` reads. Parts
+            that it lacks, such as a mask head, start at random. Not read to evaluate.
         cells_encoder: Which image encoder's cells the text model reads before a place's tokens:
             an :class:`LMMImageEncoder` for an :class:`LMMTextDecoder`. None: the tokens alone.
         relative_to: The point head's points are relative to the ``'image'``, or to the padded
@@ -80,6 +85,7 @@ class PixelLLM(BaseModel):
         tokenizer: Any = None,
         sam: str | None = None,
         frozen: Sequence[str] = (),
+        weights_from: str | None = None,
         cells_encoder: int | None = None,
         relative_to: str = 'image',
         autocast: bool = False,
@@ -95,6 +101,14 @@ class PixelLLM(BaseModel):
         self.mask_head = MODELS.build(mask_head) if mask_head else None
         if relative_to not in ('image', 'canvas'):
             raise ValueError(f"relative_to must be 'image' or 'canvas', got {relative_to!r}.")
+        self.reads_maps = getattr(self.point_head, 'reads_maps', False)
+        if self.reads_maps and not (
+            getattr(self.text_decoder, 'maps', False) and relative_to == 'canvas'
+        ):
+            raise ValueError(
+                f'{type(self.point_head).__name__} reads attention maps over the canvas: give '
+                "the text decoder maps=True (LMMTextDecoder) and PixelLLM relative_to='canvas'."
+            )
         self.mask_encoder, self.cells_encoder = mask_encoder, cells_encoder
         self.relative_to, self.autocast = relative_to, autocast
         ids = dict(end_id=self.text_decoder.end_id, pad_id=self.text_decoder.pad_id)
@@ -105,7 +119,7 @@ class PixelLLM(BaseModel):
         self.mask_loss = MODELS.build({'type': 'PromptedMaskLoss', **(mask_loss or {})})
         begin_id = self.text_decoder.begin_id
         self.word_rules = WordRules(begin_id, **ids, trace=trace_rule, box=box_rule)
-        self.proposals_per_image = proposals_per_image
+        self.proposals_per_image, self.starts_from = proposals_per_image, weights_from
         self.words = WordDecoder(tokenizer, self.text_decoder.end_id)
         if sam is not None:
             head = self.mask_head.decoder if self.mask_head else None
@@ -142,6 +156,22 @@ class PixelLLM(BaseModel):
         if mode == 'predict':
             return predict_captions(self.predict, self.words, inputs, samples)
         raise ValueError(f"PixelLLM has the modes 'loss' and 'predict', got {mode!r}.")
+
+    def take_weights(self, weights: Mapping[str, Tensor], path: str) -> list[str]:
+        """Take what an earlier task has learned; the engine calls it before training.
+
+        Args:
+            weights: What ``weights_from`` holds.
+            path: Where it was read, for errors.
+
+        Returns:
+            Names of what was taken.
+
+        Raises:
+            CheckpointError: None of them trains here, or they have other sizes.
+        """
+        trains = {name for name, p in self.named_parameters() if p.requires_grad}
+        return load_some(self, weights, path, trains)
 
     def encode(self, images: Tensor, inside: Tensor) -> Tensor:
         """Features of images ``(B, 3, H, W)`` of 0..255: ``(B, h, w, D)``."""
@@ -190,7 +220,7 @@ class PixelLLM(BaseModel):
         tokens: Tensor,
         context: Tensor | None = None,
         cells: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Let the text model read captions.
 
         Args:
@@ -200,19 +230,27 @@ class PixelLLM(BaseModel):
             cells: ``(B, h, w, C)`` of the whole image, for a text model that reads them.
 
         Returns:
-            Logits ``(B, N, T, V)`` and hidden states ``(B, N, T, C)``.
+            Logits ``(B, N, T, V)`` and hidden states ``(B, N, T, C)``; of a text model that gives
+            them attention maps ``(B, N, T, M, h, w)``.
         """
         context = None if context is None else context.flatten(0, 1)
         whole = {} if cells is None else {'cells': cells}
         outputs = self.text_decoder(tokens.flatten(0, 1), visual.flatten(0, 1), context, **whole)
-        logits, hidden = (output.unflatten(0, tokens.shape[:2]) for output in outputs)
-        return logits, hidden
+        return tuple(output.unflatten(0, tokens.shape[:2]) for output in outputs)
 
-    def locate(self, hidden: Tensor, inside: Tensor) -> Tensor:
-        """Points of words ``(B, N, T, K, 2)`` in pixels of the padded canvas."""
+    def locate(self, hidden: Tensor, inside: Tensor, *maps: Tensor) -> Tensor:
+        """Points of words ``(B, N, T, K, 2)`` in pixels of the padded canvas.
+
+        Args:
+            hidden: ``(B, N, T, C)``.
+            inside: ``(B, H, W)``, 1 where there is image.
+            *maps: Attention maps ``(B, N, T, M, h, w)``, for a head that reads them.
+        """
+        weight = next(self.point_head.parameters())
         # bfloat16 would round points to half a pixel.
         with torch.autocast(hidden.device.type, enabled=False):
-            points, _ = self.point_head(hidden.to(next(self.point_head.parameters())))
+            read = [part.to(weight) for part in (hidden, *maps)]
+            points, _ = self.point_head(*(read if self.reads_maps else read[:1]))
         if self.relative_to == 'canvas':
             return relative_to_pixels(points, inside.new_tensor([inside.shape[1:]] * len(inside)))
         origins = content_origins(inside)[:, None, None, None]
@@ -276,11 +314,11 @@ class PixelLLM(BaseModel):
             gt_points, gt_boxes = places.captions(gt_points), places.captions(gt_boxes)
             gt_masks = places.captions(gt_masks)
         visual = self.look(features, prompt_boxes)
-        logits, hidden = self.read(visual, tokens, context, **self._cells(parts))
+        logits, hidden, *maps = self.read(visual, tokens, context, **self._cells(parts))
         losses['loss_text'] = self.caption_loss(logits, tokens, valid)
         if self.point_head is None:
             return losses
-        points = self.locate(hidden, inside)
+        points = self.locate(hidden, inside, *maps)
         targets = self.word_rules.targets(tokens, gt_points, gt_boxes)
         if targets is not None:
             wanted, chosen = targets
@@ -356,8 +394,8 @@ class PixelLLM(BaseModel):
                 ids = tokens[part]
             result = dict(tokens=ids[0], boxes_xyxy=boxes, scores=scores)
             if self.point_head is not None:
-                hidden = self.read(visual, ids, said, **whole)[1]
-                points = self.locate(hidden, inside[part])
+                _, hidden, *maps = self.read(visual, ids, said, **whole)
+                points = self.locate(hidden, inside[part], *maps)
                 around = self.word_rules.boxes(points, ids)
                 result |= dict(points=points[0], word_boxes=around[0])
                 if self.mask_head is not None:

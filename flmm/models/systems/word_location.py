@@ -33,7 +33,8 @@ class WordLocation(BaseModel):
     Args:
         lmm: Config of the LMM; it stays in eval mode.
         point_head: Config of a :class:`MLPPointHead` of C channels for every layer it reads (and 4
-            for every attention map, if it reads them). With one point a word's target is its
+            for every attention map, if it reads them), or of an :class:`AttentionPointHead`, which
+            reads the attention maps themselves. With one point a word's target is its
             trace's mean, ``phrase.meta['point']``; with two the corners of its trace's box,
             ``phrase.meta['box']`` (relative to the image), or of its object,
             ``phrase.meta['box_xyxy']`` (pixels).
@@ -142,8 +143,14 @@ class WordLocation(BaseModel):
         with torch.set_grad_enabled(self.train_lmm and torch.is_grad_enabled()):
             features = self.lmm.phrase_features([inputs[i] for i in usable])
         for i, feature in zip(usable, features, strict=True):
-            states = self.read(feature, inputs[i].image_shape).to(weight)
-            results[i] = (self.point_head(states)[0].float(), feature.phrase_indices)
+            shape = inputs[i].image_shape
+            states = self.read(feature, shape).to(weight)
+            if getattr(self.point_head, 'reads_maps', False):
+                points, _ = self.point_head(states, feature.attention.to(weight))
+                points = _on_image(points.float(), feature.grid.box_xyxy, shape)
+            else:
+                points = self.point_head(states)[0].float()
+            results[i] = (points, feature.phrase_indices)
         return results
 
     def read(self, feature: PhraseFeatures, image_shape: tuple[int, int]) -> Tensor:
@@ -205,3 +212,12 @@ class WordLocation(BaseModel):
             )
         values = meta[key]
         return [values] if key == 'point' else [values[:2], values[2:]]
+
+
+def _on_image(
+    points: Tensor, box_xyxy: tuple[float, float, float, float], image_shape: tuple[int, int]
+) -> Tensor:
+    """Points ``(..., 2)`` relative to a grid as points relative to the image it lies on."""
+    x0, y0, x1, y1 = box_xyxy
+    size = points.new_tensor([image_shape[1], image_shape[0]])
+    return (points * points.new_tensor([x1 - x0, y1 - y0]) + points.new_tensor([x0, y0])) / size

@@ -39,6 +39,7 @@ class LMMTextDecoder(nn.Module):
             negative ones count from the last.
         attention: Also give where every attention map of a word looks among the cells: 8 further
             channels for each (two centres and their spreads), see :func:`attention_places`.
+        maps: Also give the maps themselves, for an :class:`AttentionPointHead`.
         learn_cells: Also learn from how the image's cells are read. Without, gradients stop at what
             the captions read of them: most of the time of a step is saved, and a pretrained LMM
             reads images already.
@@ -60,6 +61,7 @@ class LMMTextDecoder(nn.Module):
         image_token: str = '<image>',
         layers: Sequence[int] = (-1,),
         attention: bool = False,
+        maps: bool = False,
         learn_cells: bool = True,
         max_length: int = 256,
         begin_id: int = 1,
@@ -80,7 +82,7 @@ class LMMTextDecoder(nn.Module):
         self.output = built.model.get_output_embeddings()
         count = built.num_layers
         self.layers = tuple(layer % count for layer in layers)
-        self.attention, self.learn_cells = attention, learn_cells
+        self.attention, self.maps, self.learn_cells = attention, maps, learn_cells
         self.max_length = max_length
         self.begin_id, self.end_id, self.pad_id = begin_id, end_id, pad_id
         size = built.hidden_size
@@ -104,7 +106,7 @@ class LMMTextDecoder(nn.Module):
         visual: Tensor,
         context: Tensor | None = None,
         cells: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Read captions.
 
         Args:
@@ -114,7 +116,8 @@ class LMMTextDecoder(nn.Module):
             cells: ``(I, h, w, C)`` in the LMM's space, of images with B / I captions each.
 
         Returns:
-            Logits of the next word ``(B, T, V)``, states ``(B, T, channels)``.
+            Logits of the next word ``(B, T, V)``, states ``(B, T, channels)``, with ``maps`` the
+            words' attention to the cells ``(B, T, M, h, w)``.
 
         Raises:
             ValueError: Captions longer than ``max_length``.
@@ -195,8 +198,8 @@ class LMMTextDecoder(nn.Module):
 
     def _run(
         self, words: Tensor, seen: Tensor, cache: Any, count: int, cells: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Logits and states of the last ``count`` tokens."""
+    ) -> tuple[Tensor, ...]:
+        """Logits, states and maps of the last ``count`` tokens."""
         from flmm.models.lmms.hidden_states import watch_hidden_states
         from flmm.models.lmms.tail_attention import TailAttention
 
@@ -211,7 +214,7 @@ class LMMTextDecoder(nn.Module):
         tail = TailAttention(count, start, start + grid[0] * grid[1])
         with ExitStack() as watched:
             watched.enter_context(watch_hidden_states(self.decoder, keep))
-            if self.attention:
+            if self.attention or self.maps:
                 watched.enter_context(tail.active())
             states, _ = self._decode(words, seen, cache)
         logits = self.output(states[:, -count:])
@@ -219,7 +222,8 @@ class LMMTextDecoder(nn.Module):
         read = [F.layer_norm(kept[i].float(), kept[i].shape[-1:]) for i in self.layers]
         if self.attention:
             read.append(_places(tail.maps(), grid))
-        return logits, torch.cat(read, dim=-1)
+        states = torch.cat(read, dim=-1)
+        return (logits, states, tail.maps().unflatten(-1, grid)) if self.maps else (logits, states)
 
     def _decode(self, words: Tensor, seen: Tensor, cache: Any) -> tuple[Tensor, Any]:
         """Continue sequences: last hidden states of ``words``, and the longer cache."""

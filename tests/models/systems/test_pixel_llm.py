@@ -3,6 +3,7 @@ import torch
 
 from flmm.models.systems import PixelLLM
 from flmm.registry import MODELS
+from flmm.utils.errors import CheckpointError
 
 pytest.importorskip('timm')
 
@@ -192,7 +193,7 @@ def test_places_are_needed_without_a_box_head(batch):
     assert MODELS.get('PixelLLM') is PixelLLM
 
 
-def on_a_llava(tiny_llava, tokenizer, **options):
+def on_a_llava(tiny_llava, tokenizer, head=None, maps=False, **options):
     """The same on the tiny LLaVA's eyes and words."""
     torch.manual_seed(0)
     lmm = dict(type='HFLMM', pretrained=str(tiny_llava), dtype='float32')
@@ -215,9 +216,11 @@ def on_a_llava(tiny_llava, tokenizer, **options):
             visual_channels=16,
             layers=(0, 2),
             attention=True,
+            maps=maps,
             max_length=8,
         ),
-        point_head=dict(type='MLPPointHead', in_channels=2 * 32 + 8 * 12, hidden_channels=32),
+        point_head=head
+        or dict(type='MLPPointHead', in_channels=2 * 32 + 8 * 12, hidden_channels=32),
         cells_encoder=0,
         **options,
     )
@@ -282,3 +285,43 @@ def test_equal_places_are_looked_at_once(batch):
     alone = torch.cat([system.look(features, boxes[:, k : k + 1]) for k in range(4)], dim=1)
     assert asked == [(4, 1)] + [(2, 1)] * 4
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_a_head_over_attention_maps_is_handed_them(tiny_llava, tiny_tokenizer, batch):
+    head = dict(type='AttentionPointHead', in_channels=2 * 32 + 8 * 12, num_maps=12)
+    system = on_a_llava(tiny_llava, tiny_tokenizer, head, maps=True, relative_to='canvas').eval()
+    seen = []
+    system.point_head.register_forward_pre_hook(lambda _, args: seen.append(args[1].shape))
+    boxes = torch.tensor([[[5.0, 5, 20, 20]] * 2] * 2)
+    system.loss(**batch, gt_boxes=boxes)['loss_point'].backward()
+    assert system.point_head.trust[0].weight.grad.abs().sum() > 0
+    [shape] = seen
+    # Two images with two captions of five tokens.
+    assert shape[:4] == (2, 2, 5, 12)
+    [result, _] = system.predict(
+        **{name: batch[name] for name in ('images', 'inside', 'prompt_boxes', 'tokens')}
+    )
+    assert result['points'].shape == (2, 5, 2, 2)
+    for missing in (dict(relative_to='canvas'), dict(maps=True, relative_to='image')):
+        with pytest.raises(ValueError, match="maps=True .* relative_to='canvas'"):
+            on_a_llava(tiny_llava, tiny_tokenizer, head, **missing)
+
+
+def test_a_task_starts_from_the_weights_of_another():
+    earlier = tiny()
+    later = tiny(mask_head=False, box_head=True)
+    with torch.no_grad():
+        for weight in earlier.parameters():
+            weight.add_(1)
+    kept = later.box_head.state_dict()
+    kept = {name: value.clone() for name, value in kept.items()}
+    taken = later.take_weights(earlier.state_dict(), 'trace.pth')
+    assert 'point_head.layers.0.weight' in taken
+    assert not any(name.startswith('box_head') for name in taken)
+    own = later.state_dict()
+    assert all(torch.equal(own[name], earlier.state_dict()[name]) for name in taken)
+    assert all(
+        torch.equal(value, kept[name]) for name, value in later.box_head.state_dict().items()
+    )
+    with pytest.raises(CheckpointError, match='none of the weights that train'):
+        later.take_weights({'other': torch.zeros(1)}, 'trace.pth')

@@ -3,7 +3,7 @@ import torch
 
 from flmm.datasets import grounding_collate
 from flmm.models.lmms import HFLMM
-from flmm.models.point_heads import MLPPointHead
+from flmm.models.point_heads import AttentionPointHead, MLPPointHead
 from flmm.models.systems import WordLocation
 from flmm.structures import SkippedSample
 
@@ -138,3 +138,27 @@ def test_expressions_have_the_box_of_their_object(build, samples):
     height, width = samples[0].ori_shape
     want = [[4 / width, 6 / height], [20 / width, 12 / height]]
     assert model._target(samples[0], 0) == want
+
+
+def test_a_head_over_attention_maps_points_on_the_image_not_on_the_padded_square(build, samples):
+    model = build()
+    model.point_head = AttentionPointHead(32, 12, num_points=1, hidden_channels=8)
+    inputs = [sample.lmm_inputs for sample in samples]
+    # Every point in the middle of the grid's left upper quarter.
+    model.point_head.forward = lambda states, maps: (
+        torch.full((len(states), 1, 2), 0.25),
+        maps.sum(1, keepdim=True),
+    )
+    for (points, _), one in zip(model.locate(inputs), inputs, strict=True):
+        [grid] = one.grids
+        x0, y0, x1, y1 = grid.box_xyxy
+        height, width = one.image_shape
+        expected = [(x0 + (x1 - x0) / 4) / width, (y0 + (y1 - y0) / 4) / height]
+        assert points[0, 0].tolist() == pytest.approx(expected)
+
+
+def test_a_head_over_attention_maps_learns_on_the_frozen_lmm(build, samples):
+    model = build()
+    torch.manual_seed(0)
+    model.point_head = AttentionPointHead(32, 12, num_points=1, hidden_channels=32)
+    assert fit(model, samples, steps=80) < 0.05

@@ -147,3 +147,18 @@ def test_mistakes_are_named(decoder, lmm, tiny_tokenizer):
         decoder(torch.ones(1, 13, dtype=torch.long), torch.randn(1, 2, 8))
     with pytest.raises(ValueError, match="'<picture>' as one token"):
         build(lmm, tiny_tokenizer, image_token='<picture>')
+
+
+@torch.no_grad()
+def test_maps_are_the_attention_whose_places_it_gives(lmm, tiny_tokenizer, cells):
+    decoder = build(lmm, tiny_tokenizer, layers=(-1,), maps=True)
+    tokens = torch.tensor([[1, 20, 21, 2]] * 2)
+    _, states, maps = decoder(tokens, torch.randn(2, 3, 8), None, cells)
+    count = maps.shape[2]
+    assert maps.shape == (2, 4, count, 6, 6) and states.shape[-1] == 32 + 8 * count
+    assert (maps >= 0).all() and (maps.sum((-2, -1)) < 1).all()
+    # The first numbers of each are the centre of mass, from -1 to 1.
+    middles = (torch.arange(6) + 0.5) / 3 - 1
+    weight = maps / maps.sum((-2, -1), keepdim=True)
+    centre = torch.stack([weight.sum(-2) @ middles, weight.sum(-1) @ middles], dim=-1)
+    torch.testing.assert_close(states[..., 32 : 32 + 2 * count], centre.flatten(2))
