@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from flmm.datasets.base import build_pipeline, run_pipeline
 from flmm.datasets.collate import grounding_collate
@@ -30,10 +30,9 @@ from flmm.structures import GroundingSample, Phrase
 from flmm.utils.errors import FLMMError, ImageError
 from flmm.utils.json_lines import read_json_lines
 from flmm.utils.safe_io import load_json, open_image, resolve_under_root, write_json
-from flmm.visualization.gallery import GalleryItem, GalleryWriter
-from flmm.visualization.panels import Word
 
-_KEPT, _REJECTED = (40, 150, 70), (200, 50, 50)
+from .bootstrap_gallery import Examples, draw_examples
+
 #: Where a caption leads that leads nowhere, as the release writes it.
 _NOWHERE = [0.0, 0.0, 1.0, 1.0]
 
@@ -297,7 +296,7 @@ def collect(
     if any(record['id'] not in generated for record in records):
         return None
     keep = SelfConsistencyFilter(options.iou_threshold, options.official)
-    lines, examples = [], _Examples(keep, options.gallery)
+    lines, examples = [], Examples(keep, options.gallery)
     unreadable = 0
     for record in records:
         line = generated[record['id']]
@@ -312,51 +311,5 @@ def collect(
     plain = {k: None if v != v else v for k, v in statistics.items()}
     write_json(out_dir / 'statistics.json', plain)
     if options.gallery:
-        _draw(out_dir / 'gallery', image_root, examples, statistics)
+        draw_examples(out_dir / 'gallery', image_root, examples, statistics)
     return statistics
-
-
-class _Examples:
-    """The first kept and the first rejected captions."""
-
-    def __init__(self, keep: SelfConsistencyFilter, most: int) -> None:
-        self.keep, self.most = keep, most
-        self.found: dict[bool, list[tuple[Record, dict[str, Any]]]] = {True: [], False: []}
-
-    def look_at(self, line: Record) -> None:
-        for caption in line['pred']:
-            group = self.found[self.keep.is_consistent(caption, line)]
-            if len(group) < self.most:
-                group.append((line, caption))
-
-    def __iter__(self) -> Iterator[tuple[bool, Record, dict[str, Any]]]:
-        for kept, group in self.found.items():
-            for line, caption in group:
-                yield kept, line, caption
-
-
-def _draw(
-    folder: Path, image_root: str | Path, examples: _Examples, statistics: dict[str, float]
-) -> None:
-    writer = GalleryWriter(folder, 'Captions of boxes, found again')
-    for kept, line, caption in examples:
-        image = open_image(resolve_under_root(image_root, line['image_id']))
-        pen = ImageDraw.Draw(image)
-        truth = line['anno'][caption['object_id']]['bbox']
-        pen.rectangle([round(v) for v in truth], outline=(255, 255, 255), width=2)
-        if not caption['format_error']:
-            box = [round(v) for v in caption['bbox']]
-            x0, x1 = sorted(box[::2])
-            y0, y1 = sorted(box[1::2])
-            pen.rectangle([x0, y0, x1, y1], outline=_KEPT if kept else _REJECTED, width=2)
-        note = 'white: the object; coloured: where its caption led'
-        writer.add(
-            GalleryItem(
-                f'{line["id"]} object {caption["object_id"]}',
-                image,
-                [Word(caption['caption'], _KEPT if kept else _REJECTED)],
-                note='led to no box' if caption['format_error'] else note,
-                group='kept' if kept else 'rejected',
-            )
-        )
-    writer.close({f'bootstrap/{key}': float(value) for key, value in statistics.items()})

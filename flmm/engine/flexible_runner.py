@@ -9,9 +9,35 @@ from mmengine.runner import FlexibleRunner
 from mmengine.runner.utils import _get_batch_size
 from torch import nn
 
-from flmm.registry import RUNNERS
+from flmm.registry import OPTIM_WRAPPER_CONSTRUCTORS, RUNNERS
+from flmm.utils.errors import FLMMError
 
+from .muon import MuonConstructor
 from .resumable import ResumableRunner
+
+
+def refuse_muon(optim_wrapper: Any) -> None:
+    """Refuse Muon, whose step is one of whole matrices.
+
+    ZeRO flattens all parameters of a group into one row and shares that out, so that no process
+    has a matrix left to orthogonalise.
+
+    Args:
+        optim_wrapper: Of the config.
+
+    Raises:
+        FLMMError: It is built by :class:`MuonConstructor`.
+    """
+    constructor = optim_wrapper.get('constructor') if isinstance(optim_wrapper, dict) else None
+    if isinstance(constructor, str):
+        constructor = OPTIM_WRAPPER_CONSTRUCTORS.get(constructor)
+    if constructor is MuonConstructor:
+        raise FLMMError(
+            'optim_wrapper.constructor is MuonConstructor: Muon steps on whole matrices, and '
+            "DeepSpeed's ZeRO cuts them up. Train without --deepspeed (tools/dist_train.sh CONFIG "
+            'PROCESSES runs DDP), or with AdamW: --cfg-options optim_wrapper.optimizer.type=AdamW '
+            'optim_wrapper.constructor=DefaultOptimWrapperConstructor.'
+        )
 
 
 @RUNNERS.register_module()
@@ -37,12 +63,14 @@ class FLMMFlexibleRunner(ResumableRunner, FlexibleRunner):
 
         Raises:
             ValueError: There is no config of DeepSpeed.
+            FLMMError: The optimiser is one that DeepSpeed cannot run.
         """
         if not isinstance(strategy, dict) or not {'config', 'zero_optimization'} & strategy.keys():
             raise ValueError(
                 'FLMMFlexibleRunner runs DeepSpeed and found no config of it under `strategy`. '
                 'Use --deepspeed, or FLMMRunner for training without.'
             )
+        refuse_muon(self.optim_wrapper)
         # Here: importing DeepSpeed takes seconds, and only this runner needs it.
         from .strategy import FLMMDeepSpeedStrategy
 

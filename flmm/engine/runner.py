@@ -23,6 +23,7 @@ from .checkpoint import (
     trainable_state_dict,
 )
 from .dist import init_distributed, on_first
+from .half_weights import warn_of_half_weights
 from .resumable import ResumableRunner
 from .sharded_checkpoint import is_sharded_state
 from .weights import load_weights
@@ -67,6 +68,13 @@ class FLMMRunner(ResumableRunner, Runner):
                     'device_ids': None,
                 }
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build it as mmengine does; weights that are too coarse to be trained get a warning."""
+        built = super().build_optim_wrapper(optim_wrapper)
+        if built is not optim_wrapper:
+            warn_of_half_weights(self.bare_model, self.logger)
+        return built
 
     def accumulation(self) -> int:
         """Batches of one process that make an optimiser step; 1 where several optimisers count."""

@@ -11,6 +11,8 @@ from tiny_training import TinyModel
 from torch import nn
 
 from flmm.engine.flexible_runner import FLMMFlexibleRunner
+from flmm.engine.muon import MuonConstructor
+from flmm.utils.errors import FLMMError
 
 
 class Strategy(SingleDeviceStrategy):
@@ -83,6 +85,13 @@ def test_without_training_the_size_of_batch_does_not_matter(build):
 def test_without_deepspeed_the_error_names_the_runner_to_use(build, strategy):
     with pytest.raises(ValueError, match='--deepspeed, or FLMMRunner'):
         build(strategy)
+
+
+@pytest.mark.parametrize('constructor', [MuonConstructor, 'MuonConstructor'])
+def test_muon_is_refused_with_the_way_out(build, constructor):
+    wrapper = dict(constructor=constructor, optimizer=dict(lr=0.1), type='DeepSpeedOptimWrapper')
+    with pytest.raises(FLMMError, match='without --deepspeed .* or with AdamW'):
+        build(XTUNERS, optim_wrapper=wrapper)
 
 
 def test_what_a_resume_needs_is_asked_of_the_strategy(build, tmp_path):

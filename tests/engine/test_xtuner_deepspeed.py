@@ -16,7 +16,9 @@ ZERO2 = ROOT / 'configs/deepspeed/zero2_fp32.json'
 
 
 def run(*command, **variables):
-    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parent), 'OMP_NUM_THREADS': '1'}
+    # This clone's flmm, whatever is installed.
+    paths = os.pathsep.join([str(Path(__file__).parent), str(ROOT)])
+    environment = {**os.environ, 'PYTHONPATH': paths, 'OMP_NUM_THREADS': '1'}
     environment['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{environment["PATH"]}'
     # A port of its own: another run of the suite may be under way on the machine.
     with socket.socket() as free:
@@ -48,6 +50,31 @@ def test_xtuner_train_writes_and_resumes_checkpoints_of_flmm(config, tmp_path):
     expected, weights = (load_weights(folder / 'iter_4.pth') for folder in (whole, again))
     assert not any(name.startswith('frozen') for name in weights)
     assert all(weights[name].equal(expected[name]) for name in expected)
+
+
+def test_factors_of_learning_rates_hold_and_muon_is_refused(config, tmp_path):
+    with open(config, 'a') as file:
+        file.write(
+            'from flmm.engine.muon import MuonConstructor\n'
+            'optim_wrapper.update(\n'
+            '    paramwise_cfg=dict(custom_keys={"head.1.weight": dict(lr_mult=0.0)}),\n'
+            '    constructor=MuonConstructor,\n'
+            ')\n'
+        )
+    command = (sys.executable, ROOT / 'tools/train.py', config, '--deepspeed', ZERO2, '--work-dir')
+    refused = run(*command, tmp_path / 'muon')
+    assert refused.returncode == 1 and 'Train without --deepspeed' in refused.stderr
+    # The way out that the error names.
+    adamw = (
+        '--cfg-options',
+        'optim_wrapper.optimizer.type=AdamW',
+        'optim_wrapper.constructor=DefaultOptimWrapperConstructor',
+    )
+    done = run(*command, tmp_path / 'adamw', *adamw)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, last = (load_weights(tmp_path / f'adamw/iter_{step}.pth') for step in (2, 4))
+    assert first['head.1.weight'].equal(last['head.1.weight'])
+    assert not first['head.1.bias'].equal(last['head.1.bias'])
 
 
 def test_dist_train_runs_two_processes_with_zero_and_starts_again_after_a_failure(config, tmp_path):

@@ -23,6 +23,7 @@ def tools():
     module = SimpleNamespace(
         get_seed_from_checkpoint=lambda path: f'seed of {path}',
         auto_dtype_of_deepspeed_config=dtype,
+        set_model_resource=lambda cfg: None,
     )
     install(module)
     yield module
@@ -40,6 +41,24 @@ def test_the_runner_depends_on_whose_config_it_is(tools, monkeypatch):
     choice.from_cfg(Config({'default_scope': 'mmengine'}))
     choice.from_cfg(Config({}))
     assert built == [FLMMFlexibleRunner, FlexibleRunner, FlexibleRunner]
+
+
+@pytest.mark.parametrize('scope', ['flmm', 'mmengine'])
+def test_what_xtuner_drops_of_an_optimizers_wrapper_is_kept(tools, monkeypatch, scope):
+    seen = []
+    for kind in (FlexibleRunner, FLMMFlexibleRunner):
+        monkeypatch.setattr(kind, 'from_cfg', classmethod(lambda cls, cfg: seen.append(cfg)))
+    cfg = Config(dict(default_scope=scope, optim_wrapper=dict(optimizer=dict(lr=1.0))))
+    # As xtuner's script does: the options after the config, then the strategy.
+    tools.set_model_resource(cfg)
+    cfg.merge_from_dict({'optim_wrapper.paramwise_cfg': dict(bias_lr_mult=3.0)})
+    tools.auto_dtype_of_deepspeed_config({})
+    cfg.optim_wrapper = dict(type='DeepSpeedOptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
+    RUNNERS.get('FlexibleRunner').from_cfg(cfg)
+    expected = {'type': 'DeepSpeedOptimWrapper', 'optimizer': {'lr': 1.0}}
+    if scope == 'flmm':
+        expected['paramwise_cfg'] = {'bias_lr_mult': 3.0}
+    assert seen[0].to_dict() == {'default_scope': scope, 'optim_wrapper': expected}
 
 
 def test_the_seed_is_read_without_running_anything(tools, tmp_path, canary):

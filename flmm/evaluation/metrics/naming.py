@@ -23,7 +23,8 @@ class NamingMetric(EntryMetric):
     reference has no word is not asked for; a reference without any word is left out.
 
     Keys (percent): ``all`` (every kind right), one per kind; ``num_captions``, ``num_skipped``.
-    Skipped samples count as wrong.
+    Skipped samples count as wrong in all that their reference names, or, where that is not known,
+    in every kind.
 
     Args:
         kinds: Name -> words of the kind.
@@ -57,11 +58,15 @@ class NamingMetric(EntryMetric):
 
     def skipped_entry(self, sample: SkippedSample) -> Entry:
         """Nothing said."""
-        return {'id': sample.sample_id, 'skipped': sample.reason, 'truth': {}, 'said': {}}
+        of_phrases = [text for phrase in sample.phrases for text in phrase.meta.get('refs', ())]
+        references = [*sample.references, *of_phrases]
+        # No word of a kind is the empty one, so that nothing said is wrong in every kind.
+        truth = self._words(references[0]) if references else dict.fromkeys(self.kinds, '')
+        return {'id': sample.sample_id, 'skipped': sample.reason, 'truth': truth, 'said': {}}
 
     def compute_metrics(self, results: Sequence[Entry]) -> dict[str, float]:
         """Compute all values of merged entries, without the prefix."""
-        asked = [entry for entry in results if entry['truth'] or entry['skipped']]
+        asked = [entry for entry in results if entry['truth']]
         values = {'all': _share([_all_right(entry) for entry in asked])}
         for kind in self.kinds:
             values[kind] = _share(
@@ -76,7 +81,7 @@ class NamingMetric(EntryMetric):
 
     def ratios(self, entries: Sequence[Entry]) -> dict[str, Ratio]:
         """The share of captions that are right in all."""
-        if not all(entry['truth'] or entry['skipped'] for entry in entries):
+        if not all(entry['truth'] for entry in entries):
             return {}
         return {'all': Ratio.mean(np.array([_all_right(e) for e in entries], dtype=float))}
 

@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from flmm.evaluation.metrics import NamingMetric
-from flmm.structures import SkippedSample
+from flmm.structures import Phrase, SkippedSample
 
 KINDS = {'color': ['red', 'blue'], 'shape': ['circle', 'star']}
 
@@ -43,3 +45,18 @@ def test_words_are_whole_words():
 def test_a_skipped_sample_is_wrong():
     scores = evaluate(('a star', 'a star'), skipped=[SkippedSample('x', 'image_unreadable')])
     assert scores['naming/all'] == 50 and scores['naming/num_skipped'] == 1
+    # What it would have been asked for is not known: it counts against both kinds.
+    assert scores['naming/color'] == 0 and scores['naming/shape'] == 50
+
+
+def test_a_skipped_sample_is_wrong_in_what_its_reference_names():
+    skipped = [
+        SkippedSample('x', 'image_unreadable', references=('a red thing', 'a star')),
+        SkippedSample('y', 'image_unreadable', phrases=(Phrase('it', meta={'refs': ['a star']}),)),
+        SkippedSample('z', 'image_unreadable', references=('nothing of either kind',)),
+    ]
+    scores = evaluate(('a red circle', 'a red circle'), skipped=skipped)
+    # z is not asked for anything, as it would not be with an image.
+    assert scores['naming/all'] == pytest.approx(100 / 3)
+    assert scores['naming/color'] == 50 and scores['naming/shape'] == 50
+    assert scores['naming/num_captions'] == 3 and scores['naming/num_skipped'] == 3

@@ -1,0 +1,76 @@
+"""Pictures of what bootstrapping kept and what it rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import ImageDraw
+
+from flmm.datasets.self_consistent import Record, SelfConsistencyFilter
+from flmm.utils.safe_io import open_image, resolve_under_root
+from flmm.visualization.gallery import GalleryItem, GalleryWriter
+from flmm.visualization.panels import Word
+
+_KEPT, _REJECTED = (40, 150, 70), (200, 50, 50)
+
+
+class Examples:
+    """The first kept and the first rejected captions; iterates over them.
+
+    Args:
+        keep: Judges them.
+        most: Of each kind.
+    """
+
+    def __init__(self, keep: SelfConsistencyFilter, most: int) -> None:
+        self.keep, self.most = keep, most
+        self.found: dict[bool, list[tuple[Record, dict[str, Any]]]] = {True: [], False: []}
+
+    def look_at(self, line: Record) -> None:
+        """Take what is needed of an image's captions."""
+        for caption in line['pred']:
+            group = self.found[self.keep.is_consistent(caption, line)]
+            if len(group) < self.most:
+                group.append((line, caption))
+
+    def __iter__(self) -> Iterator[tuple[bool, Record, dict[str, Any]]]:
+        for kept, group in self.found.items():
+            for line, caption in group:
+                yield kept, line, caption
+
+
+def draw_examples(
+    folder: Path, image_root: str | Path, examples: Examples, statistics: dict[str, float]
+) -> None:
+    """Write a gallery of examples.
+
+    Args:
+        folder: Where to.
+        image_root: Folder of the images.
+        examples: What is drawn.
+        statistics: Written beside them.
+    """
+    writer = GalleryWriter(folder, 'Captions of boxes, found again')
+    for kept, line, caption in examples:
+        image = open_image(resolve_under_root(image_root, line['image_id']))
+        pen = ImageDraw.Draw(image)
+        truth = line['anno'][caption['object_id']]['bbox']
+        pen.rectangle([round(v) for v in truth], outline=(255, 255, 255), width=2)
+        if not caption['format_error']:
+            box = [round(v) for v in caption['bbox']]
+            x0, x1 = sorted(box[::2])
+            y0, y1 = sorted(box[1::2])
+            pen.rectangle([x0, y0, x1, y1], outline=_KEPT if kept else _REJECTED, width=2)
+        note = 'white: the object; coloured: where its caption led'
+        writer.add(
+            GalleryItem(
+                f'{line["id"]} object {caption["object_id"]}',
+                image,
+                [Word(caption['caption'], _KEPT if kept else _REJECTED)],
+                note='led to no box' if caption['format_error'] else note,
+                group='kept' if kept else 'rejected',
+            )
+        )
+    writer.close({f'bootstrap/{key}': float(value) for key, value in statistics.items()})
