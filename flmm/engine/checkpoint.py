@@ -146,7 +146,8 @@ def load_trainable_state_dict(
 def load_trainable(model: nn.Module, path: str | os.PathLike) -> LoadReport:
     """Load a trained system: anything that `flmm.engine.weights.load_weights` reads.
 
-    A warning is logged where the file says that it was trained on other frozen weights.
+    A warning is logged where the file says that it was trained on other frozen weights. Frozen
+    parts that an earlier training has made are read first (`flmm.engine.start_weights.complete`).
 
     Args:
         model: The bare model.
@@ -158,6 +159,10 @@ def load_trainable(model: nn.Module, path: str | os.PathLike) -> LoadReport:
     Raises:
         CheckpointError: It lacks a trainable parameter, a shape differs, or it cannot be read.
     """
+    # It reads checkpoints itself.
+    from .start_weights import complete
+
+    complete(model)
     report = load_trainable_state_dict(model, load_weights(path), path)
     warn_of_other_parts(model, read_sample(path), path)
     return report

@@ -23,7 +23,7 @@ from .dist import gather_plain, on_first
 from .frozen_sample import KEY, read_sample, sample_frozen, warn_of_other_parts
 from .latest import find_latest_training_state, read_meta
 from .random_state import random_state
-from .start_weights import hand_over_weights
+from .start_weights import complete, hand_over_weights
 from .train_loops import ResumableLoop, resumable_loop_config
 
 
@@ -59,11 +59,13 @@ class ResumableRunner(ABC):
         """Train; a system that starts from another training gets its weights first.
 
         Not where a checkpoint is resumed or loaded: that has all that trains, and the other
-        training may be gone.
+        training may be gone; unless frozen parts come from there.
         """
         self._settle_resume()
         if not (self._resume or self._load_from or self._has_loaded):
             hand_over_weights(self.build_bare_model())
+        elif not self._has_loaded:
+            complete(self.build_bare_model())
         return super().train()
 
     def _settle_resume(self) -> None:

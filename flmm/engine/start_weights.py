@@ -58,3 +58,23 @@ def hand_over_weights(model: nn.Module) -> list[str]:
         level=logging.INFO,
     )
     return taken
+
+
+def complete(model: nn.Module) -> list[str]:
+    """Give a system its start where frozen parts of it come from there.
+
+    A checkpoint does not hold frozen parts. Those that an earlier training has made are needed to
+    resume and to evaluate, too; what the checkpoint holds is loaded over them.
+
+    Args:
+        model: The bare model; one whose start is only a start (no true ``start_is_part``) stays
+            as it is.
+
+    Returns:
+        Names of what it took.
+
+    Raises:
+        CheckpointError: As :func:`hand_over_weights`.
+        UnsafeFileError: A file asks for code.
+    """
+    return hand_over_weights(model) if getattr(model, 'start_is_part', False) else []

@@ -15,7 +15,8 @@ class TakesWeights(Protocol):
     """A system whose training may start from weights of another one.
 
     Models read no checkpoints: the engine does (:mod:`flmm.engine.start_weights`), when a training
-    begins that nothing is resumed or loaded for, and hands over what it has read.
+    begins that nothing is resumed or loaded for, and hands over what it has read. A system with a
+    true ``start_is_part`` has frozen parts from there: it gets them whenever it is loaded.
 
     Attributes:
         starts_from: File or folder of weights, or a work dir; None starts without.

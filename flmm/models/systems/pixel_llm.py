@@ -55,7 +55,8 @@ class PixelLLM(PlaceCaptioner):
         frozen: Names of parts that do not train, such as ``'text_decoder'``.
         weights_from: Weights of an earlier task that training starts from, as the release's other
             tasks start from ``trace``: anything that :mod:`flmm.engine.start_weights` reads. Parts
-            that it lacks, such as a mask head, start at random. Not read to evaluate.
+            that it lacks, such as a mask head, start at random. Where parts are ``frozen`` they
+            are needed to resume and to evaluate, too: checkpoints hold what trains.
         cells_encoder: Which image encoder's cells the text model reads before a place's tokens:
             an :class:`LMMImageEncoder` for an :class:`LMMTextDecoder`. None: the tokens alone.
         relative_to: The point head's points are relative to the ``'image'``, or to the padded
@@ -125,6 +126,7 @@ class PixelLLM(PlaceCaptioner):
             load_sam(sam, self.image_encoders[mask_encoder], self.prompt_encoder, head)
         for name in frozen:
             self.get_submodule(name).requires_grad_(False)
+        self.start_is_part = bool(frozen)
 
     def forward(
         self,
@@ -167,10 +169,9 @@ class PixelLLM(PlaceCaptioner):
             Names of what was taken.
 
         Raises:
-            CheckpointError: None of them trains here, or they have other sizes.
+            CheckpointError: None of them belongs here, or they have other sizes.
         """
-        trains = {name for name, p in self.named_parameters() if p.requires_grad}
-        return load_some(self, weights, path, trains)
+        return load_some(self, weights, path, dict(self.named_parameters()))
 
     def loss(
         self,

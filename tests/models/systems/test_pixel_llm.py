@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from flmm.engine.checkpoint import load_trainable, save_training_state, trainable_state_dict
+from flmm.engine.start_weights import hand_over_weights
 from flmm.models.systems import PixelLLM
 from flmm.registry import MODELS
 from flmm.utils.errors import CheckpointError
@@ -21,7 +23,7 @@ SAM = dict(
 )
 
 
-def tiny(box_head=False, point_head=True, mask_head=False):
+def tiny(box_head=False, point_head=True, mask_head=False, **options):
     torch.manual_seed(0)
     encoder = dict(type='EVA02Encoder', image_size=56, width=16, depth=1, num_heads=2)
     if mask_head:
@@ -81,6 +83,7 @@ def tiny(box_head=False, point_head=True, mask_head=False):
         if mask_head
         else None,
         proposals_per_image=6,
+        **options,
     )
 
 
@@ -323,5 +326,31 @@ def test_a_task_starts_from_the_weights_of_another():
     assert all(
         torch.equal(value, kept[name]) for name, value in later.box_head.state_dict().items()
     )
-    with pytest.raises(CheckpointError, match='none of the weights that train'):
+    with pytest.raises(CheckpointError, match='none of the weights'):
         later.take_weights({'other': torch.zeros(1)}, 'trace.pth')
+
+
+def test_frozen_parts_of_an_earlier_task_are_there_to_evaluate(tmp_path):
+    """As refseg on ref: only the mask head trains, so its checkpoint alone says no word."""
+    earlier = tiny()
+    with torch.no_grad():
+        for weight in earlier.text_decoder.parameters():
+            weight.add_(1)
+    save = {'meta': {'epoch': 0, 'iter': 1, 'seed': 0}}
+    save_training_state({**save, 'state_dict': trainable_state_dict(earlier)}, tmp_path / 'ref.pth')
+    options = dict(frozen=('text_decoder', 'point_head'), weights_from=str(tmp_path / 'ref.pth'))
+    trained = tiny(**options)
+    hand_over_weights(trained)
+    with torch.no_grad():
+        trained.prompt_extractor.output_tokens.add_(2)
+    own = trainable_state_dict(trained)
+    assert not any(name.startswith('text_decoder') for name in own)
+    save_training_state({**save, 'state_dict': own}, tmp_path / 'refseg.pth')
+
+    loaded = tiny(**options)
+    load_trainable(loaded, tmp_path / 'refseg.pth')
+    for name, weight in trained.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], weight), name
+    (tmp_path / 'ref.pth').unlink()
+    with pytest.raises(CheckpointError, match='ref.pth'):
+        load_trainable(tiny(**options), tmp_path / 'refseg.pth')
