@@ -298,9 +298,9 @@ class PixelLLM(PlaceCaptioner):
                     visual[0], None if said is None else said[0], max_length, **whole
                 )
                 ids = ids[None]
-                if prompt_boxes is None:
-                    # How sure the detector and the text model are, in one number.
-                    scores = (scores * logp.exp()).sqrt()
+                # How sure the detector (of given places 1) and the text model are, in one number:
+                # the true boxes are an upper bound only if their captions are ranked as well.
+                scores = (scores * logp.exp()).sqrt()
             else:
                 ids = tokens[part]
             result = dict(tokens=ids[0], boxes_xyxy=boxes, scores=scores)

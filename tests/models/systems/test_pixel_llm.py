@@ -354,3 +354,16 @@ def test_frozen_parts_of_an_earlier_task_are_there_to_evaluate(tmp_path):
     (tmp_path / 'ref.pth').unlink()
     with pytest.raises(CheckpointError, match='ref.pth'):
         load_trainable(tiny(**options), tmp_path / 'refseg.pth')
+
+
+@torch.no_grad()
+def test_captions_of_given_places_are_ranked_by_how_sure_the_text_model_is(batch):
+    system = tiny().eval()
+    given = {name: batch[name] for name in ('images', 'inside', 'prompt_boxes')}
+    features = system.encode(batch['images'], batch['inside'])
+    _, logp = system.text_decoder.generate(system.look(features, batch['prompt_boxes'])[0])
+    first, _ = system.predict(**given)
+    torch.testing.assert_close(first['scores'], logp.exp().sqrt())
+    written = torch.tensor([[[1, 5, 6, 2]] * 2] * 2)
+    read, _ = system.predict(**given, tokens=written)
+    assert read['scores'].tolist() == [1, 1]
