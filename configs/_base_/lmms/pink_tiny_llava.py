@@ -19,9 +19,6 @@ token_rows = dict(
     type=TokenRows,
     count=len(words) + len(mark_tokens),
     vocab_size='append',
-    # Squares have an order that this language model never needed, and it counts with words, not
-    # with numbers.
-    texts=['left of right of above below', 'A B C D E F G H I J K L 1 2 3 4 5 6 7 8 9 10 11 12'],
 )
 # Wider than the release's 8, as the network of 160 channels is narrow.
 adapters = dict(
@@ -33,7 +30,16 @@ adapters = dict(
         dropout=0.0,
         non_linear=True,
     ),
-    vision=dict(type=BottleneckAdapters, part='vision', hidden=32, dropout=0.0, skip_last=1),
+    # In the tower every patch sees all others: what a patch is one of several of can be told there.
+    vision=dict(
+        type=BottleneckAdapters,
+        part='vision',
+        places=['attention', 'mlp'],
+        hidden=64,
+        dropout=0.0,
+        non_linear=True,
+        skip_last=1,
+    ),
 )
 # Squares of a board, which the tiny LLaVA knows; decimals it does not.
 dialect = dict(type=BoardBoxes)
