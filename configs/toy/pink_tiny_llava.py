@@ -23,7 +23,7 @@ model = dict(
     autocast=True,
     turns_apart=True,
 )
-max_iters = 2000
+max_iters = 4000
 writing = dict(type=WriteTurns, dialect=dialect, questions=questions)
 train_pipeline = [
     dict(type=LoadImage),

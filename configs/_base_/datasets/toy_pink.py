@@ -78,7 +78,7 @@ train_datasets = dict(
         # More often what the other sets do not ask, and what is in a box: counting needs it.
         tasks=[
             *['predicate'] * 3,
-            *['counting'] * 5,
+            *['counting'] * 8,
             *['region_caption'] * 4,
             *('detection', 'detection', 'grounding', 'grounding'),
         ],
