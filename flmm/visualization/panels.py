@@ -89,7 +89,10 @@ def _parts(text: str, face: ImageFont.FreeTypeFont, usable: int) -> list[str]:
     parts = []
     for word in text.split():
         while face.getlength(word) > usable and len(word) > 1:
+            # Letters differ in width: a share of the letters is but a first guess.
             cut = max(1, int(len(word) * usable / face.getlength(word)))
+            while cut > 1 and face.getlength(word[:cut]) > usable:
+                cut -= 1
             parts.append(word[:cut])
             word = word[cut:]
         parts.append(word)
