@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-FINAL = 'final masks'
+FINAL, ONLY = 'final masks', 'score'
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class MetricsTable:
 
     Attributes:
         columns: Kinds of masks: ``'final masks'`` for unprefixed keys, else the prefix
-            (``'coarse'``, ``'control'``, ``'control/coarse'``).
+            (``'coarse'``, ``'control'``, ``'control/coarse'``). Where nothing has a prefix there
+            is one column, ``'score'``: most scores are not of masks.
         rows: Name of the score (``'res/ciou'``) and one value per column, None where missing.
     """
 
@@ -40,7 +41,7 @@ def tabulate_metrics(metrics: Mapping[str, float]) -> MetricsTable:
         cells.setdefault('/'.join(parts[-2:]), {})[column] = value
     order = sorted(columns, key=lambda name: name != FINAL)
     rows = tuple((name, tuple(row.get(c) for c in order)) for name, row in cells.items())
-    return MetricsTable(tuple(order), rows)
+    return MetricsTable((ONLY,) if order == [FINAL] else tuple(order), rows)
 
 
 def format_score(value: float | None) -> str:

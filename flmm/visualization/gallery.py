@@ -19,6 +19,8 @@ from flmm.evaluation.table import format_score, tabulate_metrics
 from flmm.visualization.panels import Word
 
 _PAGE = Template(Path(__file__).with_name('gallery.html').read_text(encoding='utf-8'))
+#: Least and most pixels that cards are wide at least: a text needs room, a sheet fits two a page.
+_CARD = 300, 680
 
 
 @dataclass
@@ -55,6 +57,7 @@ class GalleryWriter:
         self.folder, self.title = Path(folder), title
         self._cards: list[str] = []
         self._groups: dict[str, None] = {}
+        self._widest = 0
         sheets = self.folder / 'sheets'
         sheets.mkdir(parents=True, exist_ok=True)
         for old in sheets.glob('[0-9][0-9][0-9][0-9]_*.png'):
@@ -70,6 +73,7 @@ class GalleryWriter:
         if item.image is not None:
             name = f'sheets/{len(self) + 1:04d}_{_file_name(item.title)}.png'
             item.image.save(self.folder / name)
+            self._widest = max(self._widest, item.image.width)
         self._groups[item.group] = None
         self._cards.append(_card(item, name, len(self)))
 
@@ -93,6 +97,8 @@ class GalleryWriter:
                 f'<button data-group="{html.escape(group)}">{html.escape(group)}</button>'
                 for group in (groups if len(groups) > 1 else [])
             ),
+            # Small pictures would be blown up by cards made for sheets.
+            card=min(max(self._widest, _CARD[0]), _CARD[1]),
             cards='\n'.join(self._cards),
         )
         path = self.folder / 'index.html'

@@ -15,5 +15,12 @@ def test_values_that_are_no_numbers_are_left_out():
     )
 
 
+def test_scores_of_one_kind_are_not_called_masks():
+    table = tabulate_metrics({'pope/accuracy': 99.8, 'name/accuracy': 99.2})
+    assert table.columns == ('score',)
+    assert table.rows == (('pope/accuracy', (99.8,)), ('name/accuracy', (99.2,)))
+    assert tabulate_metrics({}).columns == ()
+
+
 def test_scores_for_people():
     assert [format_score(x) for x in (81.234, 12, None, float('nan'))] == ['81.23', '12', '–', '–']

@@ -90,3 +90,9 @@ def test_any_title_gives_a_file_inside_the_folder(tmp_path, title):
     writer.close()
     assert len(list((tmp_path / 'gallery/sheets').iterdir())) == 1
     assert [path.name for path in tmp_path.iterdir()] == ['gallery']
+
+
+@pytest.mark.parametrize(('widths', 'card'), [((128, 96), 300), ((96, 500), 500), ((2000,), 680)])
+def test_cards_are_as_wide_as_their_pictures_need(tmp_path, widths, card):
+    items = [GalleryItem(str(width), Image.new('RGB', (width, 10))) for width in widths]
+    assert f'minmax(min(100%, {card}px), 1fr)' in write_gallery(tmp_path, items).read_text()
