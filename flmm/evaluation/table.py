@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 FINAL, ONLY = 'final masks', 'score'
+_KINDS = ('coarse', 'control')
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,8 @@ class MetricsTable:
 
     Attributes:
         columns: Kinds of masks: ``'final masks'`` for unprefixed keys, else the prefix
-            (``'coarse'``, ``'control'``, ``'control/coarse'``). Where nothing has a prefix there
-            is one column, ``'score'``: most scores are not of masks.
+            (``'coarse'``, ``'control'``, ``'control/coarse'``). Where no key has one there is one
+            column, ``'score'``: most scores are not of masks.
         rows: Name of the score (``'res/ciou'``) and one value per column, None where missing.
     """
 
@@ -36,9 +38,10 @@ def tabulate_metrics(metrics: Mapping[str, float]) -> MetricsTable:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
         parts = key.split('/')
-        column = '/'.join(parts[:-2]) or FINAL
+        kinds = list(takewhile(_KINDS.__contains__, parts[:-2]))
+        column = '/'.join(kinds) or FINAL
         columns[column] = None
-        cells.setdefault('/'.join(parts[-2:]), {})[column] = value
+        cells.setdefault('/'.join(parts[len(kinds) :]), {})[column] = value
     order = sorted(columns, key=lambda name: name != FINAL)
     rows = tuple((name, tuple(row.get(c) for c in order)) for name, row in cells.items())
     return MetricsTable((ONLY,) if order == [FINAL] else tuple(order), rows)

@@ -22,5 +22,11 @@ def test_scores_of_one_kind_are_not_called_masks():
     assert tabulate_metrics({}).columns == ()
 
 
+def test_parts_of_a_benchmark_are_rows():
+    table = tabulate_metrics({'pope/popular/accuracy': 99.0, 'pope/accuracy': 98.0})
+    assert table.columns == ('score',)
+    assert [name for name, _ in table.rows] == ['pope/popular/accuracy', 'pope/accuracy']
+
+
 def test_scores_for_people():
     assert [format_score(x) for x in (81.234, 12, None, float('nan'))] == ['81.23', '12', '–', '–']
