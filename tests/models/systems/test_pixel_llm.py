@@ -224,8 +224,7 @@ def on_a_llava(tiny_llava, tokenizer, head=None, maps=False, **options):
         ),
         point_head=head
         or dict(type='MLPPointHead', in_channels=2 * 32 + 8 * 12, hidden_channels=32),
-        cells_encoder=0,
-        **options,
+        **{'cells_encoder': 0, **options},
     )
 
 
@@ -305,9 +304,10 @@ def test_a_head_over_attention_maps_is_handed_them(tiny_llava, tiny_tokenizer, b
         **{name: batch[name] for name in ('images', 'inside', 'prompt_boxes', 'tokens')}
     )
     assert result['points'].shape == (2, 5, 2, 2)
-    for missing in (dict(relative_to='canvas'), dict(maps=True, relative_to='image')):
-        with pytest.raises(ValueError, match="maps=True .* relative_to='canvas'"):
-            on_a_llava(tiny_llava, tiny_tokenizer, head, **missing)
+    complete = dict(maps=True, relative_to='canvas')
+    for missing in (dict(maps=False), dict(relative_to='image'), dict(cells_encoder=None)):
+        with pytest.raises(ValueError, match="maps=True .* relative_to='canvas'.*cells_encoder"):
+            on_a_llava(tiny_llava, tiny_tokenizer, head, **complete | missing)
 
 
 def test_a_task_starts_from_the_weights_of_another():
