@@ -145,11 +145,13 @@ class WordLocation(BaseModel):
         for i, feature in zip(usable, features, strict=True):
             shape = inputs[i].image_shape
             states = self.read(feature, shape).to(weight)
-            if getattr(self.point_head, 'reads_maps', False):
-                points, _ = self.point_head(states, feature.attention.to(weight))
-                points = _on_image(points.float(), feature.grid.box_xyxy, shape)
-            else:
-                points = self.point_head(states)[0].float()
+            reads_maps = getattr(self.point_head, 'reads_maps', False)
+            maps = (feature.attention,) if reads_maps else ()
+            # bfloat16 would round points to a pixel.
+            with torch.autocast(weight.device.type, enabled=False):
+                points = self.point_head(states, *maps)[0].float()
+            if reads_maps:
+                points = _on_image(points, feature.grid.box_xyxy, shape)
             results[i] = (points, feature.phrase_indices)
         return results
 

@@ -157,6 +157,22 @@ def test_a_head_over_attention_maps_points_on_the_image_not_on_the_padded_square
         assert points[0, 0].tolist() == pytest.approx(expected)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize('over_maps', [True, False])
+def test_autocast_does_not_round_points(build, samples, over_maps):
+    model = build()
+    if over_maps:
+        model.point_head = AttentionPointHead(32, 12, num_points=1, hidden_channels=8)
+    inputs = [sample.lmm_inputs for sample in samples]
+    features = model.lmm.phrase_features(inputs)
+    model.lmm.phrase_features = lambda _: features
+    exact = model.locate(inputs)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = model.locate(inputs)
+    for (own, _), (expected, _) in zip(found, exact, strict=True):
+        assert torch.equal(own, expected)
+
+
 def test_a_head_over_attention_maps_learns_on_the_frozen_lmm(build, samples):
     model = build()
     torch.manual_seed(0)
