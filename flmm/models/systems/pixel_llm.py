@@ -148,7 +148,8 @@ class PixelLLM(PlaceCaptioner):
         """
         if mode == 'loss' and not inputs:
             # Every rank must take part in the backward, so the zero hangs on the parameters.
-            return {'loss_text': sum(p.sum() for p in self.parameters() if p.requires_grad) * 0.0}
+            trained = [p for p in self.parameters() if p.requires_grad]
+            return {'loss_text': sum(p.float().sum() for p in trained) * 0.0}
         if mode == 'loss':
             batch = stack_captions(inputs)
             device = batch['tokens'].device.type

@@ -119,8 +119,9 @@ class WordLocation(BaseModel):
             for index in kept
         ]
         if not targets:
-            # Every rank must take part in the backward, so the zero hangs on the parameters.
-            return {'loss_point': sum(p.sum() for p in self.point_head.parameters()) * 0.0}
+            # Every rank must take part in the backward, so the zero hangs on all that trains.
+            trained = [p for p in self.parameters() if p.requires_grad]
+            return {'loss_point': sum(p.float().sum() for p in trained) * 0.0}
         points = torch.cat([points for points, _ in located])
         return {'loss_point': (points - points.new_tensor(targets)).abs().mean()}
 

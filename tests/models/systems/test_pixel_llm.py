@@ -356,6 +356,16 @@ def test_frozen_parts_of_an_earlier_task_are_there_to_evaluate(tmp_path):
         load_trainable(tiny(**options), tmp_path / 'refseg.pth')
 
 
+def test_a_process_without_a_caption_adds_nothing_in_half_precision_either():
+    system = tiny().half()
+    with torch.no_grad():
+        # Two weights whose sum half precision has no number for.
+        system.text_decoder.output.weight[0, :2] = 60000.0
+    loss = system.forward([], [])['loss_text']
+    loss.backward()
+    assert loss == 0 and not any(p.grad.any() for p in system.parameters() if p.requires_grad)
+
+
 @torch.no_grad()
 def test_captions_of_given_places_are_ranked_by_how_sure_the_text_model_is(batch):
     system = tiny().eval()

@@ -127,6 +127,12 @@ def test_the_lmm_trains_on_demand(tiny_llava, samples):
     assert any('language_model' in name for name in moved)
     with torch.no_grad():
         assert not model.locate([samples[0].lmm_inputs])[0][0].requires_grad
+    # A process without a word takes part in all that the others learn, and adds nothing.
+    model.half().zero_grad()
+    loss = model.loss([], [])['loss_point']
+    loss.backward()
+    assert loss == 0
+    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 def test_expressions_have_the_box_of_their_object(build, samples):
