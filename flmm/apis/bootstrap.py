@@ -126,9 +126,9 @@ def generate(
     path = Path(out_dir) / 'generated' / f'{options.shard:05d}-of-{options.shards:05d}.jsonl'
     path.parent.mkdir(parents=True, exist_ok=True)
     _check_settings(Path(out_dir), options)
-    done = _finished(path)
+    done, unreadable = _finished(path)
     own = list(records[options.shard :: options.shards])
-    unknown = done - {record['id'] for record in own}
+    unknown = (done | unreadable) - {record['id'] for record in own}
     if unknown:
         raise FLMMError(
             f'{path} holds images that this shard does not have (such as {min(unknown)!r}). '
@@ -138,9 +138,11 @@ def generate(
         for number, record in enumerate(own):
             if record['id'] not in done:
                 line = _describe_image(record, image_root, ask, options, reader)
-                file.write(json.dumps(line, ensure_ascii=False) + '\n')
-                file.flush()
-                os.fsync(file.fileno())
+                # What the file says already is not said again.
+                if 'error' not in line or record['id'] not in unreadable:
+                    file.write(json.dumps(line, ensure_ascii=False) + '\n')
+                    file.flush()
+                    os.fsync(file.fileno())
             if progress is not None:
                 progress(number + 1, len(own))
     return path
@@ -163,19 +165,24 @@ def _check_settings(out_dir: Path, options: BootstrapOptions) -> None:
         )
 
 
-def _finished(path: Path) -> set[Any]:
-    """Ids of finished images; a line that a kill cut off is removed from the file.
+def _finished(path: Path) -> tuple[set[Any], set[Any]]:
+    """Ids of finished images, and of others that could not be read.
 
-    An image that could not be read is none: its folder may have been the wrong one, or away.
+    The latter are tried again: their folder may have been the wrong one, or away. A line that a
+    kill cut off is removed from the file.
     """
     if not path.exists():
-        return set()
+        return set(), set()
     with open(path, 'rb+') as file:
         content = file.read()
         whole = content.rfind(b'\n') + 1
         if whole != len(content):
             file.truncate(whole)
-    return {record['id'] for record in read_json_lines(path) if 'error' not in record}
+    done: set[Any] = set()
+    unreadable: set[Any] = set()
+    for record in read_json_lines(path):
+        (unreadable if 'error' in record else done).add(record['id'])
+    return done, unreadable - done
 
 
 def _describe_image(

@@ -6,6 +6,7 @@ Pure functions from what a public file holds to what the derived file holds; the
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -109,11 +110,13 @@ def read_boxes_by_image(path: str | os.PathLike) -> list[dict[str, Json]]:
         raise AnnotationError(path, f'expected a list, got {type(content).__name__}.', fix=fix)
     for index, entry in enumerate(content):
         try:
-            entry['id'], entry['image_id'] + ''
+            hash(entry['id']), entry['image_id'] + ''
             for item in entry['anno']:
                 item['id'], item['ignore'], item['category_name'] + ''
-                _, _, _, _ = (side + 0.0 for side in item['bbox'])
-        except (KeyError, TypeError, ValueError) as error:
+                sides = _, _, _, _ = item['bbox']
+                if not all(map(math.isfinite, sides)):
+                    raise ValueError('a box of numbers that are not finite')
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise AnnotationError(
                 path,
                 f'no boxes of an image: {type(error).__name__} {error}.',

@@ -7,6 +7,7 @@ they travel from workers and pack into records.
 
 from __future__ import annotations
 
+import math
 import random
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,8 +29,28 @@ RichText = list[Any]
 
 
 def box_part(box: Sequence[float]) -> dict[str, list[float]]:
-    """Part of a rich text: a box in pixels."""
-    return {'box': list(box)}
+    """Part of a rich text: a box in pixels.
+
+    Raises:
+        ValueError, OverflowError, TypeError: It is not four finite numbers.
+    """
+    return {'box': _finite(box, 4)}
+
+
+def point_part(point: Sequence[float]) -> dict[str, list[float]]:
+    """Part of a rich text: a point ``(x, y)`` in pixels.
+
+    Raises:
+        ValueError, OverflowError, TypeError: It is not two finite numbers.
+    """
+    return {'point': _finite(point, 2)}
+
+
+def _finite(values: Sequence[float], count: int) -> list[float]:
+    # Here, where a record is known to blame: as text is written, an error would end a training.
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise ValueError(f'expected {count} finite numbers, got {values!r:.80}')
+    return list(values)
 
 
 def mark_part(mark: str, *parts: Any) -> dict[str, Any]:
@@ -249,7 +270,7 @@ class InstructionDataset(GroundingDataset):
     def _guarded(self, index: int, read: Callable[[], T]) -> T:
         try:
             return read()
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise AnnotationError(
                 self.ann_file, f'{type(error).__name__} {error}.', key=f'[{index}]'
             ) from error

@@ -9,7 +9,15 @@ from flmm.registry import DATASETS
 from flmm.utils.errors import AnnotationError
 from flmm.utils.safe_io import load_json
 
-from .instruction import Chooser, Instruction, InstructionDataset, box_part, mark_part, sides
+from .instruction import (
+    Chooser,
+    Instruction,
+    InstructionDataset,
+    box_part,
+    mark_part,
+    point_part,
+    sides,
+)
 from .transforms.base import Transform
 
 _LEVELS = ('obj_question', 'super_question', 'general_question')
@@ -47,7 +55,7 @@ class _PointQA(InstructionDataset):
         if self.shown == 'box':
             shown = box_part(sides(box))
         else:
-            shown = {'point': [point['x'], point['y']]}
+            shown = point_part((point['x'], point['y']))
         asked = [question, ' ', mark_part('loc', shown)]
         return Instruction('', {'question': asked}, [answer], truth={'answers': [answer], **truth})
 

@@ -59,7 +59,7 @@ class VisualGenomeDataset(InstructionDataset):
         name: First part of every ``sample_id``.
 
     Raises:
-        AnnotationError: The files do not list the same images.
+        AnnotationError: A file is none of Visual Genome's, or they do not list the same images.
         ValueError: No such task.
     """
 
@@ -83,7 +83,7 @@ class VisualGenomeDataset(InstructionDataset):
             'objects': objects_file,
             'relationships': relationships_file,
         }
-        parts = {key: load_json(path) for key, path in files.items()}
+        parts = {key: _read_images(path) for key, path in files.items()}
         lengths = {key: len(part) for key, part in parts.items()}
         if len(set(lengths.values())) != 1:
             raise AnnotationError(
@@ -179,6 +179,18 @@ def _ask_relation(
 def _name(item: dict[str, Any]) -> str:
     """What one end of a relationship is called: ``name`` or ``names``, the file has both."""
     return item['names'][0] if 'names' in item else item['name']
+
+
+def _read_images(path: str) -> list[dict[str, Any]]:
+    """What a file holds of each image."""
+    content = load_json(path)
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise AnnotationError(
+            path,
+            'expected a list with an object for each image.',
+            fix='Is it a file of Visual Genome, and the three in their order?',
+        )
+    return content
 
 
 def _check_one_image(path: str, index: int, entries: dict[str, Any]) -> None:

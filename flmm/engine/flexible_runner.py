@@ -32,11 +32,15 @@ def refuse_muon(optim_wrapper: Any) -> None:
     if isinstance(constructor, str):
         constructor = OPTIM_WRAPPER_CONSTRUCTORS.get(constructor)
     if constructor is MuonConstructor:
+        # Deleted, as AdamW does not take what is Muon's alone.
+        lr = (optim_wrapper.get('optimizer') or {}).get('lr', 1e-3)
         raise FLMMError(
             'optim_wrapper.constructor is MuonConstructor: Muon steps on whole matrices, and '
             "DeepSpeed's ZeRO cuts them up. Train without --deepspeed (tools/dist_train.sh CONFIG "
-            'PROCESSES runs DDP), or with AdamW: --cfg-options optim_wrapper.optimizer.type=AdamW '
-            'optim_wrapper.constructor=DefaultOptimWrapperConstructor.'
+            'PROCESSES runs DDP), or with AdamW: --cfg-options '
+            'optim_wrapper.optimizer._delete_=True optim_wrapper.optimizer.type=AdamW '
+            f'optim_wrapper.optimizer.lr={lr} '
+            'optim_wrapper.constructor=DefaultOptimWrapperConstructor'
         )
 
 

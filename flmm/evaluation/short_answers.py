@@ -125,7 +125,8 @@ def gqa_match(answer: str, short: str, full: str = '') -> tuple[bool, bool]:
     ]
     exact = said in truths
     # Nothing is contained in everything.
-    return exact, exact or (bool(said) and any(t in said or said in t for t in truths))
+    pairs = [(said, truth) for truth in truths if said and truth]
+    return exact, exact or any(one in other or other in one for one, other in pairs)
 
 
 def chosen_option(answer: str) -> int | None:

@@ -100,8 +100,7 @@ class PlaceCaptioner(BaseModel):
         weight = next(self.point_head.parameters())
         # bfloat16 would round points to half a pixel.
         with torch.autocast(hidden.device.type, enabled=False):
-            read = [part.to(weight) for part in (hidden, *maps)]
-            points, _ = self.point_head(*(read if self.reads_maps else read[:1]))
+            points, _ = self.point_head(hidden.to(weight), *(maps if self.reads_maps else ()))
         if self.relative_to == 'canvas':
             return relative_to_pixels(points, inside.new_tensor([inside.shape[1:]] * len(inside)))
         origins = content_origins(inside)[:, None, None, None]

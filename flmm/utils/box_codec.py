@@ -104,11 +104,10 @@ class BoxCodec:
         boxes = parse_boxes(text, image_shape, self.dialect)
         if not self.tolerant or self.dialect in ('loc', 'hundred'):
             return boxes
-        # "[0,0,300,400]" as shares would be cut to the whole image.
-        if boxes and not self._has_other_unit(text):
-            return boxes
+        if self.dialect.startswith('normalised'):
+            boxes = self._in_own_units(text, image_shape)
         found = (_as_box(four, image_shape, self.dialect) for four in _loose_fours(text))
-        return [box for box in found if box is not None] or boxes
+        return boxes or [box for box in found if box is not None]
 
     def read_points(self, text: str, image_shape: tuple[int, int]) -> list[Point]:
         """Read all points ``[x,y]``, in pixels inside the image; see :meth:`read_boxes`."""
@@ -123,12 +122,14 @@ class BoxCodec:
             points.append(clip_xyxy((x * across, y * down, 0, 0), height, width)[:2])
         return points
 
-    def _has_other_unit(self, text: str) -> bool:
-        """Whether a box that should be of shares is written in much larger numbers."""
-        if not self.dialect.startswith('normalised'):
-            return False
-        fours = BOX_DIALECTS[self.dialect].pattern.finditer(text)
-        return any(max(map(float, four.groups())) > _SHARE_LIMIT for four in fours)
+    def _in_own_units(self, text: str, image_shape: tuple[int, int]) -> list[Box]:
+        """Boxes that should be of shares, each read in the unit that its numbers are of."""
+        boxes = []
+        for match in BOX_DIALECTS[self.dialect].pattern.finditer(text):
+            # "[0,0,300,400]" as shares would be cut to the whole image.
+            box = _as_box(tuple(map(float, match.groups())), image_shape, self.dialect)
+            boxes += [box] if box else parse_boxes(match[0], image_shape, self.dialect)
+        return boxes
 
     def _shares(self, box: Box, image_shape: tuple[int, int]) -> list[float]:
         if self.dialect == 'auto':

@@ -118,6 +118,26 @@ def test_images_that_could_not_be_read_are_tried_again(world, tmp_path):
     assert out == whole
 
 
+def test_what_stays_unreadable_is_written_once_however_often_a_run_goes_on(world, tmp_path):
+    (world[1] / '1.png').write_bytes(b'not an image')
+    run(world, tmp_path / 'whole', Asker())
+    with pytest.raises(Killed):
+        run(world, tmp_path / 'cut', Asker(dies_after=3 * 4))
+    for _ in range(2):
+        run(world, tmp_path / 'cut', Asker())
+    (whole,), (cut,) = (
+        [path.read_bytes() for path in (tmp_path / name / 'generated').glob('*.jsonl')]
+        for name in ('whole', 'cut')
+    )
+    assert whole == cut and len(whole.splitlines()) == COUNT
+    # Its line is still one of this data set's.
+    with pytest.raises(FLMMError, match='such as 1'):
+        generate(
+            [record for record in world[0] if record['id'] != 1],
+            *(world[1], tmp_path / 'cut', Asker(), BootstrapOptions()),
+        )
+
+
 def test_shards_make_the_same_file_whoever_comes_last(world, tmp_path):
     run(world, tmp_path / 'one', Asker())
     assert run(world, tmp_path / 'two', Asker(), shard=1, shards=2) is None

@@ -57,12 +57,22 @@ def test_a_prefix_that_is_no_folder_is_not_cut_off():
     assert boxes_by_image(content)[0]['image_id'] == 'objects365_v1_00420917.jpg'
 
 
+def with_box(box):
+    item = {'id': 1, 'ignore': 0, 'category_name': 'dog', 'bbox': box}
+    return [{'id': 1, 'image_id': 'a', 'anno': [item]}]
+
+
 @pytest.mark.parametrize(
     ('broken', 'message'),
     [
         (instances([0, 0, 9, 9]), 'expected a list, got dict'),  # the public file itself
         ([{'id': 1, 'anno': []}], "\\[0\\].*'image_id'"),
         ([{'id': 1, 'image_id': 'a', 'anno': [{'id': 1, 'bbox': [0, 0, 9]}]}], "\\[0\\].*'ignore'"),
+        (with_box([0, 0, 9]), '\\[0\\].*not enough values'),
+        (with_box([0, 0, 9, 10**400]), '\\[0\\].*OverflowError'),
+        (with_box([0, 0, 9, float('inf')]), '\\[0\\].*finite'),
+        (with_box([0, 0, 9, '9']), '\\[0\\].*TypeError'),
+        ([{'id': [1], 'image_id': 'a', 'anno': []}], '\\[0\\].*unhashable'),
     ],
 )
 def test_boxes_by_image_are_read_back_and_nothing_else_is(tmp_path, broken, message):

@@ -6,9 +6,11 @@ from flmm.datasets.instruction import (
     Chooser,
     Instruction,
     InstructionDataset,
+    box_part,
     every_choice,
     location,
     mark_part,
+    point_part,
 )
 from flmm.structures import SkippedSample
 from flmm.utils.errors import AnnotationError
@@ -50,6 +52,21 @@ def test_draws_depend_on_seed_epoch_and_repetition_alone(dataset):
     assert answer(dataset[0]) != first
     dataset.set_epoch(0)
     assert answer(dataset[0]) == first
+
+
+# Json in Python reads NaN and Infinity, and whole numbers of any length.
+@pytest.mark.parametrize('broken', [float('nan'), float('inf'), 10**400, '5', None])
+@pytest.mark.parametrize(('part', 'count'), [(box_part, 4), (point_part, 2)])
+def test_places_that_are_no_numbers_skip_their_sample_alone(tmp_path, broken, part, count):
+    class Places(Numbers):
+        def draw(self, record, chooser):
+            return Instruction('', {'question': [part(record['place'])]})
+
+    places = [[1, 2, 3, 4][:count], [1, 2, 3, broken][-count:], [1, 2, 3]]
+    records = [{'file': 'a.png', 'place': place} for place in places]
+    whole, bad, short = Places('file.json', records, str(tmp_path), 'places')
+    assert whole.meta['instructions'][0]['fields']['question'] == [part(places[0])]
+    assert bad.reason == short.reason == 'annotation_invalid'
 
 
 def test_broken_records_are_skipped_with_their_reason(dataset):

@@ -53,6 +53,13 @@ def test_ends_of_relations_are_called_name_or_names(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize('content', [{'objects': []}, 5, [None], [[1]], ['9']])
+@pytest.mark.parametrize('name', FILES)
+def test_a_file_of_something_else_is_named(tmp_path, name, content):
+    with pytest.raises(AnnotationError, match=f'{name}.json: expected a list with an object'):
+        build(tmp_path, {**FILES, name: content})
+
+
 def test_files_that_list_the_images_in_another_order_are_refused(tmp_path):
     other = {'image_id': 8, 'objects': [HAT]}
     more = {

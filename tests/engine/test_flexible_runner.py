@@ -1,12 +1,15 @@
 """Which strategy a config leads to, and what it is asked; what DeepSpeed does is in test_faults."""
 
+import argparse
 import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine._strategy import SingleDeviceStrategy
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import build_optim_wrapper
 from tiny_training import TinyModel
 from torch import nn
 
@@ -89,9 +92,18 @@ def test_without_deepspeed_the_error_names_the_runner_to_use(build, strategy):
 
 @pytest.mark.parametrize('constructor', [MuonConstructor, 'MuonConstructor'])
 def test_muon_is_refused_with_the_way_out(build, constructor):
-    wrapper = dict(constructor=constructor, optimizer=dict(lr=0.1), type='DeepSpeedOptimWrapper')
-    with pytest.raises(FLMMError, match='without --deepspeed .* or with AdamW'):
+    optimizer = dict(lr=0.25, muon_lr=0.5)
+    wrapper = dict(constructor=constructor, optimizer=optimizer, type='DeepSpeedOptimWrapper')
+    with pytest.raises(FLMMError, match='without --deepspeed .* or with AdamW') as refused:
         build(XTUNERS, optim_wrapper=wrapper)
+    # The command line that it names builds an optimiser of the same config.
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    named = str(refused.value).partition('--cfg-options ')[2].split()
+    config = Config(dict(optim_wrapper=dict(wrapper, type='OptimWrapper')))
+    config.merge_from_dict(parser.parse_args(['--cfg-options', *named]).cfg_options)
+    built = build_optim_wrapper(nn.Linear(2, 2), config.optim_wrapper)
+    assert isinstance(built.optimizer, torch.optim.AdamW) and built.get_lr()['lr'] == [0.25]
 
 
 def test_what_a_resume_needs_is_asked_of_the_strategy(build, tmp_path):

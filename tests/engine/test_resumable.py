@@ -4,6 +4,7 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from torch import nn
@@ -146,6 +147,37 @@ def test_the_start_of_a_training_is_read_where_nothing_else_is(tmp_path, monkeyp
     assert handed(load_from='a.pth') == handed(resume='a.pth') == []
     save(tmp_path / 'iter_3.pth')
     assert handed(resume=True) == []
+
+
+def test_frozen_parts_of_an_earlier_training_are_there_before_a_checkpoint_is_loaded(
+    tmp_path, monkeypatch
+):
+    class Parts(nn.Linear):
+        """As refseg on ref: a frozen part that no checkpoint of its own holds."""
+
+        starts_from = str(tmp_path / 'earlier.pth')
+
+        def __init__(self, start_is_part):
+            super().__init__(2, 1)
+            self.start_is_part, self.calls = start_is_part, []
+
+        def take_weights(self, weights, path):
+            self.calls.append(('start', path))
+            return sorted(weights)
+
+    def order(start_is_part, **options):
+        model = Parts(start_is_part)
+        monkeypatch.setattr(Run, 'bare_model', model)
+        run = Run(tmp_path, **options)
+        run.calls = model.calls
+        run.train()
+        return [call[0] for call in run.calls]
+
+    save_training_state({'meta': META, 'state_dict': {'weight': torch.zeros(1)}}, Parts.starts_from)
+    assert order(True, resume='a.pth') == ['start', 'state']
+    assert order(True, load_from='a.pth') == ['start', 'weights']
+    assert order(True) == order(False) == ['start']
+    assert order(False, resume='a.pth') == ['state']
 
 
 def test_a_resumed_run_goes_on_at_its_place_with_the_state_of_its_own_process(monkeypatch):

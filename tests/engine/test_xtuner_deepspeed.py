@@ -1,6 +1,7 @@
 """The commands of the documentation, with DeepSpeed, in new processes."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -59,18 +60,15 @@ def test_factors_of_learning_rates_hold_and_muon_is_refused(config, tmp_path):
             'optim_wrapper.update(\n'
             '    paramwise_cfg=dict(custom_keys={"head.1.weight": dict(lr_mult=0.0)}),\n'
             '    constructor=MuonConstructor,\n'
+            '    optimizer=dict(muon_lr=0.2),\n'
             ')\n'
         )
     command = (sys.executable, ROOT / 'tools/train.py', config, '--deepspeed', ZERO2, '--work-dir')
     refused = run(*command, tmp_path / 'muon')
     assert refused.returncode == 1 and 'Train without --deepspeed' in refused.stderr
     # The way out that the error names.
-    adamw = (
-        '--cfg-options',
-        'optim_wrapper.optimizer.type=AdamW',
-        'optim_wrapper.constructor=DefaultOptimWrapperConstructor',
-    )
-    done = run(*command, tmp_path / 'adamw', *adamw)
+    named = re.search(r'--cfg-options .*OptimWrapperConstructor', refused.stderr)
+    done = run(*command, tmp_path / 'adamw', *named[0].split())
     assert done.returncode == 0, done.stderr[-3000:]
     first, last = (load_weights(tmp_path / f'adamw/iter_{step}.pth') for step in (2, 4))
     assert first['head.1.weight'].equal(last['head.1.weight'])

@@ -37,6 +37,9 @@ def test_gqa_exact_and_lenient():
     assert answers.gqa_match('right', 'left', 'on the left') == (False, False)
     # No answer at all, or one of which the rules leave nothing, is in no truth.
     assert answers.gqa_match('', 'left') == answers.gqa_match('the.', 'left') == (False, False)
+    # Nor is a truth of which they leave nothing in every answer.
+    assert answers.gqa_match('a dog', 'a') == answers.gqa_match('dog', '...') == (False, False)
+    assert answers.gqa_match('The', 'a') == (True, True)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,9 @@ def test_whole_thousandths_from_the_corner_are_not_the_whole_image(dialect):
     assert codec.read_boxes('[0,0,300,400]', (1000, 1000)) == [(0, 0, 300, 400)]
     # Of shares a box may reach over the border; nothing else is read into it.
     assert codec.read_boxes('[0.2,0.3,1.8,5.0]', (100, 100)) == [(20, 30, 100, 100)]
+    # Each box has its own unit, and none is lost for another's sake.
+    both = codec.read_boxes('[0.2,0.3,1.8,5.0] and [0,0,300,400]', (100, 100))
+    assert both == [(20, 30, 100, 100), (0, 0, 30, 40)]
 
 
 def test_several_boxes_keep_their_order():

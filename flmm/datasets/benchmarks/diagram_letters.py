@@ -19,6 +19,8 @@ from flmm.utils.safe_io import load_json, to_rgb
 
 #: Pixels of the smallest and the largest letter.
 SMALLEST, LARGEST = 8, 100
+#: Pixels from the corner beyond which no diagram has a label.
+FURTHEST = 1_000_000
 #: A letter, and the rectangle ``x0, y0, x1, y1`` that it covers.
 Letter = list[Any]
 
@@ -41,7 +43,10 @@ def read_letters(path: str | Path) -> list[Letter]:
         for label in content['text'].values():
             (x0, y0), (x1, y1) = label['rectangle']
             corners = [int(value) for value in (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))]
-            letters.append([str(label['replacementText']), *corners])
+            letter = str(label['replacementText'])
+            if max(map(abs, corners)) > FURTHEST or not letter.isprintable():
+                raise ValueError(f'{letter!r:.40} at {corners!r:.80}')
+            letters.append([letter, *corners])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise AnnotationError(
             path,

@@ -81,12 +81,14 @@ class AttentionPointHead(nn.Module):
         """Locate tokens.
 
         Args:
-            hidden: ``(..., C)``.
-            maps: ``(..., M, h, w)``, not negative.
+            hidden: ``(..., C)``, in the weights' type.
+            maps: ``(..., M, h, w)``, not negative; in float32, where the weights have half of it,
+                as half has no number for the faintest.
 
         Returns:
             Points ``(..., K, 2)`` relative to the grid, ``(x, y)``, 0..1 from its left upper
-            corner, mostly but not surely inside; scores of the cells ``(..., K, h, w)``.
+            corner, mostly but not surely inside; scores of the cells ``(..., K, h, w)``. Both in
+            float32 at least.
 
         Raises:
             ValueError: Another number of channels or maps.
@@ -99,10 +101,12 @@ class AttentionPointHead(nn.Module):
             )
         around, grid = hidden.shape[:-1], maps.shape[-2:]
         state = self.norm(hidden.flatten(0, -2))
-        scores = self._scores(state, maps.reshape(-1, *maps.shape[-3:]))
+        scores = _wide(self._scores(state, maps.reshape(-1, *maps.shape[-3:])))
+        # In half precision places would be rounded to a pixel, and spreads be nothing but that.
         centres, spreads = _moments(self._weights(scores))
-        left = self.move(torch.cat([state, centres.flatten(1), spreads.flatten(1)], dim=-1))
-        points = centres + self.reach * left.view_as(centres)
+        seen = [part.flatten(1).to(state) for part in (centres, spreads)]
+        left = self.move(torch.cat([state, *seen], dim=-1))
+        points = centres + self.reach * _wide(left).view_as(centres)
         return (
             points.view(*around, self.num_points, 2),
             scores.view(*around, self.num_points, *grid),
@@ -110,9 +114,10 @@ class AttentionPointHead(nn.Module):
 
     def _scores(self, state: Tensor, maps: Tensor) -> Tensor:
         """Logits of cells ``(N, K, h, w)``."""
+        maps = _wide(maps)
         peak = maps.amax((-2, -1), keepdim=True).clamp(min=1e-9)
         # Below 1 the power has no slope at 0.
-        maps = (maps / peak).clamp(min=1e-4) ** self.power
+        maps = ((maps / peak).clamp(min=1e-4) ** self.power).to(state)
         trust = self.trust(state).view(len(state), self.num_points, self.num_maps)
         mixed = torch.einsum('nkm,nmhw->nkhw', trust, maps)
         where = torch.stack(torch.meshgrid(*_centres(maps), indexing='ij')).flip(0)
@@ -133,6 +138,11 @@ class AttentionPointHead(nn.Module):
         near_column = (columns - best % width).abs() <= self.window
         weights = weights * near_row[..., :, None] * near_column[..., None, :]
         return weights / weights.sum((-2, -1), keepdim=True)
+
+
+def _wide(numbers: Tensor) -> Tensor:
+    """Half precision as float32."""
+    return numbers.float() if numbers.dtype in (torch.float16, torch.bfloat16) else numbers
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

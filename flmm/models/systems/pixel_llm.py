@@ -102,12 +102,12 @@ class PixelLLM(PlaceCaptioner):
         if relative_to not in ('image', 'canvas'):
             raise ValueError(f"relative_to must be 'image' or 'canvas', got {relative_to!r}.")
         self.reads_maps = getattr(self.point_head, 'reads_maps', False)
-        if self.reads_maps and not (
-            getattr(self.text_decoder, 'maps', False) and relative_to == 'canvas'
-        ):
+        given = getattr(self.text_decoder, 'maps', False) and cells_encoder is not None
+        if self.reads_maps and not (given and relative_to == 'canvas'):
             raise ValueError(
-                f'{type(self.point_head).__name__} reads attention maps over the canvas: give '
-                "the text decoder maps=True (LMMTextDecoder) and PixelLLM relative_to='canvas'."
+                f'{type(self.point_head).__name__} reads attention maps over the canvas: give the '
+                "text decoder maps=True (LMMTextDecoder), and PixelLLM relative_to='canvas' and "
+                'the cells_encoder.'
             )
         self.mask_encoder, self.cells_encoder = mask_encoder, cells_encoder
         self.relative_to, self.autocast = relative_to, autocast
@@ -148,7 +148,8 @@ class PixelLLM(PlaceCaptioner):
         """
         if mode == 'loss' and not inputs:
             # Every rank must take part in the backward, so the zero hangs on the parameters.
-            return {'loss_text': sum(p.sum() for p in self.parameters() if p.requires_grad) * 0.0}
+            trained = [p for p in self.parameters() if p.requires_grad]
+            return {'loss_text': sum(p.float().sum() for p in trained) * 0.0}
         if mode == 'loss':
             batch = stack_captions(inputs)
             device = batch['tokens'].device.type

@@ -119,8 +119,9 @@ class WordLocation(BaseModel):
             for index in kept
         ]
         if not targets:
-            # Every rank must take part in the backward, so the zero hangs on the parameters.
-            return {'loss_point': sum(p.sum() for p in self.point_head.parameters()) * 0.0}
+            # Every rank must take part in the backward, so the zero hangs on all that trains.
+            trained = [p for p in self.parameters() if p.requires_grad]
+            return {'loss_point': sum(p.float().sum() for p in trained) * 0.0}
         points = torch.cat([points for points, _ in located])
         return {'loss_point': (points - points.new_tensor(targets)).abs().mean()}
 
@@ -145,11 +146,13 @@ class WordLocation(BaseModel):
         for i, feature in zip(usable, features, strict=True):
             shape = inputs[i].image_shape
             states = self.read(feature, shape).to(weight)
-            if getattr(self.point_head, 'reads_maps', False):
-                points, _ = self.point_head(states, feature.attention.to(weight))
-                points = _on_image(points.float(), feature.grid.box_xyxy, shape)
-            else:
-                points = self.point_head(states)[0].float()
+            reads_maps = getattr(self.point_head, 'reads_maps', False)
+            maps = (feature.attention,) if reads_maps else ()
+            # bfloat16 would round points to a pixel.
+            with torch.autocast(weight.device.type, enabled=False):
+                points = self.point_head(states, *maps)[0].float()
+            if reads_maps:
+                points = _on_image(points, feature.grid.box_xyxy, shape)
             results[i] = (points, feature.phrase_indices)
         return results
 

@@ -120,8 +120,14 @@ class LMMTextDecoder(nn.Module):
             words' attention to the cells ``(B, T, M, h, w)``.
 
         Raises:
-            ValueError: Captions longer than ``max_length``.
+            ValueError: Captions longer than ``max_length``, or no cells to attend to.
         """
+        if cells is None and (self.attention or self.maps):
+            raise ValueError(
+                'LMMTextDecoder with attention=True or maps=True tells where words look among the '
+                "image's cells, and got none. Does PixelLLM's cells_encoder name an "
+                'LMMImageEncoder?'
+            )
         if tokens.shape[1] > self.max_length:
             raise ValueError(
                 f'LMMTextDecoder reads at most {self.max_length} tokens, got {tokens.shape[1]}. '
@@ -220,10 +226,11 @@ class LMMTextDecoder(nn.Module):
         logits = self.output(states[:, -count:])
         # Deeper layers are larger and would drown the others.
         read = [F.layer_norm(kept[i].float(), kept[i].shape[-1:]) for i in self.layers]
+        maps = [tail.maps()] if self.attention or self.maps else []
         if self.attention:
-            read.append(_places(tail.maps(), grid))
+            read.append(_places(maps[0], grid))
         states = torch.cat(read, dim=-1)
-        return (logits, states, tail.maps().unflatten(-1, grid)) if self.maps else (logits, states)
+        return (logits, states, maps[0].unflatten(-1, grid)) if self.maps else (logits, states)
 
     def _decode(self, words: Tensor, seen: Tensor, cache: Any) -> tuple[Tensor, Any]:
         """Continue sequences: last hidden states of ``words``, and the longer cache."""

@@ -87,7 +87,18 @@ def test_ai2d_shows_the_letters_that_it_asks_for(tmp_path):
         read_benchmark('ai2d', str(folder))
 
 
-@pytest.mark.parametrize('label', [{}, {'rectangle': [1, 2], 'replacementText': 'A'}, None, 3])
+@pytest.mark.parametrize(
+    'label',
+    [
+        {},
+        {'rectangle': [1, 2], 'replacementText': 'A'},
+        None,
+        3,
+        # What no picture has room for, and what is no letter: drawing would fail.
+        {'rectangle': [[-1, 1], [10**30, 9]], 'replacementText': 'A'},
+        {'rectangle': [[1, 1], [9, 9]], 'replacementText': 'A\nB'},
+    ],
+)
 def test_letters_that_lie_nowhere_are_refused(label, tmp_path):
     folder = lettered_ai2d(tmp_path)
     path = tmp_path / 'ai2d/annotations/1.png.json'

@@ -90,6 +90,18 @@ def test_empty_maps_point_somewhere_finite_and_their_gradients_are_finite():
     assert all(p.grad is None or p.grad.isfinite().all() for p in head.parameters())
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_neither_rounds_places_nor_loses_faint_maps(dtype):
+    # The middle of the last of 65 columns, which bfloat16 rounds to 127/128.
+    maps = cells((3, 64), size=(4, 65), value=2e-9)
+    head = plain_head().eval().to(dtype)
+    points, _ = head(torch.zeros(1, 4, dtype=dtype), maps)
+    assert points.dtype == torch.float32
+    assert points[0, 0].tolist() == pytest.approx([64.5 / 65, 3.5 / 4], abs=1e-5)
+    nothing, _ = head(torch.zeros(1, 4, dtype=dtype), torch.zeros(1, 2, 4, 65))
+    assert nothing.isfinite().all()
+
+
 def test_no_word_at_all():
     points, _ = AttentionPointHead(4, 2)(torch.zeros(0, 4), torch.zeros(0, 2, 3, 3))
     assert points.shape == (0, 2, 2)

@@ -224,8 +224,7 @@ def on_a_llava(tiny_llava, tokenizer, head=None, maps=False, **options):
         ),
         point_head=head
         or dict(type='MLPPointHead', in_channels=2 * 32 + 8 * 12, hidden_channels=32),
-        cells_encoder=0,
-        **options,
+        **{'cells_encoder': 0, **options},
     )
 
 
@@ -305,9 +304,10 @@ def test_a_head_over_attention_maps_is_handed_them(tiny_llava, tiny_tokenizer, b
         **{name: batch[name] for name in ('images', 'inside', 'prompt_boxes', 'tokens')}
     )
     assert result['points'].shape == (2, 5, 2, 2)
-    for missing in (dict(relative_to='canvas'), dict(maps=True, relative_to='image')):
-        with pytest.raises(ValueError, match="maps=True .* relative_to='canvas'"):
-            on_a_llava(tiny_llava, tiny_tokenizer, head, **missing)
+    complete = dict(maps=True, relative_to='canvas')
+    for missing in (dict(maps=False), dict(relative_to='image'), dict(cells_encoder=None)):
+        with pytest.raises(ValueError, match="maps=True .* relative_to='canvas'.*cells_encoder"):
+            on_a_llava(tiny_llava, tiny_tokenizer, head, **complete | missing)
 
 
 def test_a_task_starts_from_the_weights_of_another():
@@ -354,6 +354,16 @@ def test_frozen_parts_of_an_earlier_task_are_there_to_evaluate(tmp_path):
     (tmp_path / 'ref.pth').unlink()
     with pytest.raises(CheckpointError, match='ref.pth'):
         load_trainable(tiny(**options), tmp_path / 'refseg.pth')
+
+
+def test_a_process_without_a_caption_adds_nothing_in_half_precision_either():
+    system = tiny().half()
+    with torch.no_grad():
+        # Two weights whose sum half precision has no number for.
+        system.text_decoder.output.weight[0, :2] = 60000.0
+    loss = system.forward([], [])['loss_text']
+    loss.backward()
+    assert loss == 0 and not any(p.grad.any() for p in system.parameters() if p.requires_grad)
 
 
 @torch.no_grad()

@@ -127,6 +127,12 @@ def test_the_lmm_trains_on_demand(tiny_llava, samples):
     assert any('language_model' in name for name in moved)
     with torch.no_grad():
         assert not model.locate([samples[0].lmm_inputs])[0][0].requires_grad
+    # A process without a word takes part in all that the others learn, and adds nothing.
+    model.half().zero_grad()
+    loss = model.loss([], [])['loss_point']
+    loss.backward()
+    assert loss == 0
+    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 def test_expressions_have_the_box_of_their_object(build, samples):
@@ -155,6 +161,22 @@ def test_a_head_over_attention_maps_points_on_the_image_not_on_the_padded_square
         height, width = one.image_shape
         expected = [(x0 + (x1 - x0) / 4) / width, (y0 + (y1 - y0) / 4) / height]
         assert points[0, 0].tolist() == pytest.approx(expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('over_maps', [True, False])
+def test_autocast_does_not_round_points(build, samples, over_maps):
+    model = build()
+    if over_maps:
+        model.point_head = AttentionPointHead(32, 12, num_points=1, hidden_channels=8)
+    inputs = [sample.lmm_inputs for sample in samples]
+    features = model.lmm.phrase_features(inputs)
+    model.lmm.phrase_features = lambda _: features
+    exact = model.locate(inputs)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = model.locate(inputs)
+    for (own, _), (expected, _) in zip(found, exact, strict=True):
+        assert torch.equal(own, expected)
 
 
 def test_a_head_over_attention_maps_learns_on_the_frozen_lmm(build, samples):

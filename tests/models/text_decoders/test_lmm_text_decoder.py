@@ -142,9 +142,12 @@ def test_adapters_train_alone(lmm, tiny_tokenizer, cells):
     assert all(p.grad is not None for p in decoder.parameters() if p.requires_grad)
 
 
-def test_mistakes_are_named(decoder, lmm, tiny_tokenizer):
+def test_mistakes_are_named(decoder, lmm, tiny_tokenizer, cells):
     with pytest.raises(ValueError, match='at most 12 tokens, got 13'):
-        decoder(torch.ones(1, 13, dtype=torch.long), torch.randn(1, 2, 8))
+        decoder(torch.ones(1, 13, dtype=torch.long), torch.randn(1, 2, 8), None, cells[:1])
+    for options in (dict(maps=False), dict(attention=False, maps=True)):
+        with pytest.raises(ValueError, match='got none. .* cells_encoder'):
+            build(lmm, tiny_tokenizer, **options)(torch.ones(1, 2).long(), torch.randn(1, 2, 8))
     with pytest.raises(ValueError, match="'<picture>' as one token"):
         build(lmm, tiny_tokenizer, image_token='<picture>')
 
