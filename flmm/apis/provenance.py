@@ -64,6 +64,8 @@ def weight_hashes(model_cfg: Any, checkpoint: str | os.PathLike | None) -> dict[
     if checkpoint is not None:
         paths.add(Path(checkpoint))
     files = {path for path in paths if path.is_file() and path.suffix in _WEIGHTS}
+    if checkpoint is not None and os.path.isfile(checkpoint):
+        files.add(Path(checkpoint))  # whatever it is called: it was loaded
     for folder in paths:
         # Only folders named in the config; '.' or '/' would mean the whole disk.
         if folder.is_dir() and folder.resolve() not in (Path.cwd(), Path('/')):

@@ -39,6 +39,11 @@ def test_weights_and_annotations_named_anywhere_in_a_config_are_found(tmp_path):
     assert list(data_hashes(dict(datasets=[dict(ann_file=ann_file, root=root)]))) == [ann_file]
 
 
+def test_a_checkpoint_is_hashed_whatever_it_is_called(tmp_path):
+    (tmp_path / 'head.ckpt').write_bytes(b'2')
+    assert list(weight_hashes({}, tmp_path / 'head.ckpt')) == [str(tmp_path / 'head.ckpt')]
+
+
 def test_annotations_that_only_their_folder_names_are_hashed(tmp_path):
     # ReasonSeg: a json beside each image; panoptic maps: a png for each.
     (tmp_path / 'a.json').write_text('{}')
