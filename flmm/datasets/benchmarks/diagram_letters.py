@@ -40,8 +40,9 @@ def read_letters(path: str | Path) -> list[Letter]:
         letters = []
         for label in content['text'].values():
             (x0, y0), (x1, y1) = label['rectangle']
-            corners = [int(value) for value in (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))]
-            letters.append([str(label['replacementText']), *corners])
+            # Whole numbers first: min() and max() may pass over nan.
+            (x0, x1), (y0, y1) = sorted(map(int, (x0, x1))), sorted(map(int, (y0, y1)))
+            letters.append([str(label['replacementText']), x0, y0, x1, y1])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise AnnotationError(
             path,
