@@ -1,8 +1,9 @@
 r"""Label a detection data set with captions that a model confirms itself (Pink's bootstrapping).
 
 Each box is captioned, each caption is grounded again, and what comes back with IoU >= 0.5 is
-kept: OUT/kept.jsonl trains Objects365Dataset. A killed run goes on where it stopped. The config
-must have `model` and `inference_pipeline` (configs/pink/*.py have).
+kept: OUT/kept.jsonl trains Objects365Dataset. A killed run goes on where it stopped; one of other
+weights, config or options needs another OUT. The config must have `model` and
+`inference_pipeline` (configs/pink/*.py have).
 
 Examples:
   python tools/prepare_data/derive_pink.py objects365 zhiyuan_objv2_train.json boxes.json
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     from flmm.apis.bootstrap import BootstrapOptions, SystemAsker, collect, generate
     from flmm.apis.config import load_config
+    from flmm.apis.provenance import text_hash, weight_hashes
     from flmm.datasets.derived_files import read_boxes_by_image
     from flmm.engine.checkpoint import load_trainable
     from flmm.registry import METRICS, MODELS
@@ -73,6 +75,10 @@ def run(args: argparse.Namespace) -> int:
     if not config.get('inference_pipeline'):
         raise FLMMError(f'{args.config} has no inference_pipeline; see configs/pink.')
     records = read_boxes_by_image(args.boxes)[: args.limit]
+    # Other captions would come of other weights, and of other questions to them.
+    asks = [config.model, config.inference_pipeline, config.get('box_reader')]
+    sources = weight_hashes(config.model, args.checkpoint)
+    sources[str(args.config)] = text_hash(asks)
     init_default_scope('flmm')
     model = MODELS.build(config.model)
     print(load_trainable(model, args.checkpoint), file=sys.stderr)
@@ -94,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        generate(records, args.image_root, args.out, ask, options, reader, progress)
+        generate(records, args.image_root, args.out, ask, options, reader, progress, sources)
     # Whoever comes last finds all shards complete; should two, they write the same file.
     statistics = collect(records, args.image_root, args.out, options)
     if statistics is None:

@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     """Score, print, return the exit status."""
     args = parse_args(argv)
     from flmm.apis.score_vqa import score_file
+    from flmm.evaluation.sample_record import plain
     from flmm.utils.safe_io import write_json
 
     try:
@@ -55,10 +56,12 @@ def main(argv: list[str] | None = None) -> int:
     for name, value in {**result['metrics'], **result['matching']}.items():
         shown = f'{value:.2f}' if isinstance(value, float) else value
         print(f'{name:<40} {shown}')
+    for name, reason in result['notes'].items():
+        print(f'{name} is nan: {reason}.')
     if result['missing']:
         print(f'no answer to: {", ".join(result["missing"])} ...')
     if args.out:
-        write_json(args.out, result)
+        write_json(args.out, plain(result))  # JSON has no nan
     return 0
 
 

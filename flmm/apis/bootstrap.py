@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,16 @@ from flmm.evaluation.pink_rec import read_official_box
 from flmm.structures import GroundingSample, Phrase
 from flmm.utils.errors import FLMMError, ImageError
 from flmm.utils.json_lines import read_json_lines
-from flmm.utils.safe_io import load_json, open_image, resolve_under_root, write_json
+from flmm.utils.safe_io import open_image, resolve_under_root, write_json
 
 from .bootstrap_gallery import Examples, draw_examples
+from .bootstrap_settings import check_settings
 
 #: Where a caption leads that leads nowhere, as the release writes it.
 _NOWHERE = [0.0, 0.0, 1.0, 1.0]
+
+#: Options that change what is generated.
+_GENERATES = ('min_area', 'official', 'whole_image', 'shards')
 
 #: Samples with instructions -> predictions with ``text``.
 Asker = Callable[[Sequence[GroundingSample]], Sequence[Any]]
@@ -104,6 +108,7 @@ def generate(
     options: BootstrapOptions,
     reader: Callable[[Any], list] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> Path:
     """Caption and ground the objects of every image that is not done yet.
 
@@ -116,16 +121,19 @@ def generate(
         options: How.
         reader: Prediction -> boxes in pixels, None for none; by default from its text.
         progress: Called with images done and images in all of this shard.
+        sources: Hash of each weight file and config that answers, by name; what others began is
+            not continued. None: not compared.
 
     Returns:
         The shard's file.
 
     Raises:
-        FLMMError: The file there is of other records or options.
+        FLMMError: The file there is of other records, options, weights or config.
     """
     path = Path(out_dir) / 'generated' / f'{options.shard:05d}-of-{options.shards:05d}.jsonl'
     path.parent.mkdir(parents=True, exist_ok=True)
-    _check_settings(Path(out_dir), options)
+    settings = {key: value for key, value in asdict(options).items() if key in _GENERATES}
+    check_settings(path.parent / 'settings.json', settings, sources)
     done, unreadable = _finished(path)
     own = list(records[options.shard :: options.shards])
     unknown = (done | unreadable) - {record['id'] for record in own}
@@ -146,23 +154,6 @@ def generate(
             if progress is not None:
                 progress(number + 1, len(own))
     return path
-
-
-def _check_settings(out_dir: Path, options: BootstrapOptions) -> None:
-    """What was generated under other settings is not continued."""
-    settings = {
-        key: value
-        for key, value in asdict(options).items()
-        if key in ('min_area', 'official', 'whole_image', 'shards')
-    }
-    path = out_dir / 'generated' / 'settings.json'
-    if not path.exists():
-        write_json(path, settings)
-    elif (found := load_json(path)) != settings:
-        raise FLMMError(
-            f'{path} says {found}, this run {settings}: finish it with its own settings, or name '
-            'another folder.'
-        )
 
 
 def _finished(path: Path) -> tuple[set[Any], set[Any]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import ImageDraw
 
 from flmm.datasets.self_consistent import Record, SelfConsistencyFilter
+from flmm.utils.errors import ImageError
 from flmm.utils.safe_io import open_image, resolve_under_root
 from flmm.visualization.gallery import GalleryItem, GalleryWriter
 from flmm.visualization.panels import Word
@@ -54,23 +55,37 @@ def draw_examples(
     """
     writer = GalleryWriter(folder, 'Captions of boxes, found again')
     for kept, line, caption in examples:
+        writer.add(_card(kept, line, caption, image_root))
+    writer.close({f'bootstrap/{key}': value for key, value in statistics.items()})
+
+
+def _card(kept: bool, line: Record, caption: dict[str, Any], image_root: str | Path) -> GalleryItem:
+    colour = _KEPT if kept else _REJECTED
+    note = 'white: the object; coloured: where its caption led'
+    if caption['format_error']:
+        note = 'led to no box'
+    try:
         image = open_image(resolve_under_root(image_root, line['image_id']))
+    except ImageError as error:
+        # It was there when it was captioned; the captions are worth more than its picture.
+        image, note = None, f'{note}; {error}'
+    else:
         pen = ImageDraw.Draw(image)
         truth = line['anno'][caption['object_id']]['bbox']
-        pen.rectangle([round(v) for v in truth], outline=(255, 255, 255), width=2)
+        pen.rectangle(_corners(truth), outline=(255, 255, 255), width=2)
         if not caption['format_error']:
-            box = [round(v) for v in caption['bbox']]
-            x0, x1 = sorted(box[::2])
-            y0, y1 = sorted(box[1::2])
-            pen.rectangle([x0, y0, x1, y1], outline=_KEPT if kept else _REJECTED, width=2)
-        note = 'white: the object; coloured: where its caption led'
-        writer.add(
-            GalleryItem(
-                f'{line["id"]} object {caption["object_id"]}',
-                image,
-                [Word(caption['caption'], _KEPT if kept else _REJECTED)],
-                note='led to no box' if caption['format_error'] else note,
-                group='kept' if kept else 'rejected',
-            )
-        )
-    writer.close({f'bootstrap/{key}': float(value) for key, value in statistics.items()})
+            pen.rectangle(_corners(caption['bbox']), outline=colour, width=2)
+    return GalleryItem(
+        f'{line["id"]} object {caption["object_id"]}',
+        image,
+        [Word(caption['caption'], colour)],
+        note=note,
+        group='kept' if kept else 'rejected',
+    )
+
+
+def _corners(box: Sequence[float]) -> list[int]:
+    """Of whole pixels, the upper left one first, as PIL wants them."""
+    x0, x1 = sorted(round(v) for v in box[::2])
+    y0, y1 = sorted(round(v) for v in box[1::2])
+    return [x0, y0, x1, y1]

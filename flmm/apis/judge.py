@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import random
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from mmengine.logging import print_log
 
 from flmm.utils.errors import FLMMError
 
@@ -41,6 +43,8 @@ _NUMBER = re.compile(r'(?<![\d.])(?<!-)(?:0(?:\.\d+)?|1(?:\.0+)?|\.\d+)(?![\d.]*
 # Worth another try: busy, or broken for the moment.
 _RETRIED = (408, 409, 429, 500, 502, 503, 504)
 _REPLY_TOKENS, _TEXT_TOKENS = 8, 64
+# Room for models whose limit also counts what they think before the reply.
+_THINKING_TOKENS = 2048
 _LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 _NONE = 'NONE'
 
@@ -57,7 +61,7 @@ class CostEstimate:
         requests: Calls that are not in the cache.
         cached: Scores that are.
         input_tokens: About, at 4 characters per token.
-        output_tokens: At most.
+        output_tokens: At most, of replies alone; models that think first take more.
         price: In the currency of the prices; None without prices.
     """
 
@@ -78,6 +82,10 @@ class CostEstimate:
 
 class Judge:
     """Scores of answers, and readings of long ones, from a chat-completions endpoint.
+
+    Asked are short replies at temperature 0. An endpoint that refuses ``max_tokens`` is asked with
+    ``max_completion_tokens`` from then on, one that refuses the temperature with its own; a warning
+    says so.
 
     Args:
         base_url: Address up to ``/v1``, for example ``http://localhost:8000/v1``.
@@ -112,6 +120,7 @@ class Judge:
         self.url, self.model = base_url.rstrip('/') + '/chat/completions', model
         self.retries, self.wait, self.sleep = retries, wait, sleep
         self.price_in, self.price_out = price_in, price_out
+        self._refused: set[str] = set()
         key = os.environ.get(api_key_env, '')
         headers = {'Authorization': f'Bearer {key}'} if key else {}
         self.client = httpx.Client(timeout=timeout, headers=headers)
@@ -213,7 +222,7 @@ class Judge:
         for attempt in range(self.retries + 1):
             wait = self.wait * 2**attempt * (0.75 + random.random() / 2)
             try:
-                response = self.client.post(self.url, json=self._body(prompt, max_tokens))
+                response = self._post(prompt, max_tokens)
             except httpx.HTTPError as error:
                 problem = f'{type(error).__name__}: {error}'
             else:
@@ -237,13 +246,35 @@ class Judge:
             f'{problem}. What was scored before is kept; run again to go on.'
         )
 
+    def _post(self, prompt: str, max_tokens: int) -> httpx.Response:
+        response = self.client.post(self.url, json=self._body(prompt, max_tokens))
+        while response.status_code == 400 and self._gives_in(response.text):
+            response = self.client.post(self.url, json=self._body(prompt, max_tokens))
+        return response
+
+    def _gives_in(self, refusal: str) -> bool:
+        """Whether a refusal blames a field that can be sent otherwise, and was not yet."""
+        for field, instead in (
+            ('max_tokens', 'max_completion_tokens'),
+            ('temperature', 'its own temperature: its grades may differ from run to run'),
+        ):
+            if field in refusal and field not in self._refused:
+                self._refused.add(field)
+                print_log(
+                    f'{self.url} ({self.model}) refuses {field}; asking with {instead}.',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+                return True
+        return False
+
     def _body(self, prompt: str, max_tokens: int) -> dict:
-        return {
-            'model': self.model,
-            'messages': [{'role': 'user', 'content': prompt}],
-            'temperature': 0,
-            'max_tokens': max_tokens,
-        }
+        body = {'model': self.model, 'messages': [{'role': 'user', 'content': prompt}]}
+        if 'temperature' not in self._refused:
+            body['temperature'] = 0
+        if 'max_tokens' in self._refused:
+            return {**body, 'max_completion_tokens': max_tokens + _THINKING_TOKENS}
+        return {**body, 'max_tokens': max_tokens}
 
     def _key(self, prompt: str) -> str:
         return hashlib.sha256(f'{self.url}\n{self.model}\n{prompt}'.encode()).hexdigest()

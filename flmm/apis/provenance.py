@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 import torch
 from mmengine.dist import get_dist_info
 
+from flmm.datasets.base import GroundingDataset
 from flmm.evaluation.sample_record import plain
+from flmm.registry import DATASETS
 from flmm.version import __version__
 
 _PACKAGES = ('torch', 'transformers', 'mmengine', 'numpy', 'pycocotools', 'pillow')
 _WEIGHTS = ('.safetensors', '.bin', '.pth', '.pt')
+_ANNOTATIONS = ('.json', '.jsonl', '.txt', '.xml', '.csv', '.tsv')
 _CHUNK = 2**24
 #: Larger files are hashed by their beginning, middle and end, and their size.
 WHOLE_FILE = 2**31
@@ -64,6 +68,8 @@ def weight_hashes(model_cfg: Any, checkpoint: str | os.PathLike | None) -> dict[
     if checkpoint is not None:
         paths.add(Path(checkpoint))
     files = {path for path in paths if path.is_file() and path.suffix in _WEIGHTS}
+    if checkpoint is not None and os.path.isfile(checkpoint):
+        files.add(Path(checkpoint))  # whatever it is called: it was loaded
     for folder in paths:
         # Only folders named in the config; '.' or '/' would mean the whole disk.
         if folder.is_dir() and folder.resolve() not in (Path.cwd(), Path('/')):
@@ -78,16 +84,18 @@ def weight_hashes(model_cfg: Any, checkpoint: str | os.PathLike | None) -> dict[
 
 
 def data_hashes(dataset_cfg: Any) -> dict[str, str]:
-    """Hash the annotation files, and the folders of such, that a dataset's config names.
+    """Hash the annotation files, and the folders of such, that a dataset reads.
 
     Args:
-        dataset_cfg: The dataset's config, which may nest others.
+        dataset_cfg: The dataset's config, which may nest others: what it names counts, and what
+            datasets read besides (:meth:`GroundingDataset.also_reads`).
 
     Returns:
         ``{path: hash}``; a folder without annotations, see :func:`folder_hash`, is not in it.
     """
     found: dict[str, str] = {}
-    for text in sorted({text for text in _strings(plain(dataset_cfg)) if text}):
+    named = {text for text in _strings(plain(dataset_cfg)) if text}
+    for text in sorted(named | set(_also_read(dataset_cfg))):
         if os.path.isfile(text):
             found[text] = file_hash(text)
         elif os.path.isdir(text) and Path(text).resolve() not in (Path.cwd(), Path('/')):
@@ -97,10 +105,10 @@ def data_hashes(dataset_cfg: Any) -> dict[str, str]:
 
 
 def folder_hash(folder: str | os.PathLike) -> str:
-    """SHA-256 over a folder's json files, and over names and sizes of its png files (masks).
+    """SHA-256 over a folder's annotations, and over names and sizes of its png files (masks).
 
-    Files inside are annotations that no config names one by one: ReasonSeg's, panoptic maps, a
-    tokenizer. Photographs (jpg) are left out, and so are further folders inside.
+    Annotations are what no config names one by one (json, text, tables): ReasonSeg's, MME's,
+    panoptic maps, a tokenizer. Photographs (jpg) are left out, and so are further folders inside.
 
     Returns:
         ``sha256-folder:<hex>``, '' where there is none of both.
@@ -110,9 +118,9 @@ def folder_hash(folder: str | os.PathLike) -> str:
         files = sorted((entry for entry in entries if entry.is_file()), key=lambda e: e.name)
     for entry in files:
         suffix = os.path.splitext(entry.name)[1].lower()
-        if suffix not in ('.json', '.png'):
+        if suffix not in (*_ANNOTATIONS, '.png'):
             continue
-        content = file_hash(entry.path) if suffix == '.json' else entry.stat().st_size
+        content = entry.stat().st_size if suffix == '.png' else file_hash(entry.path)
         digest.update(os.fsencode(f'{entry.name}\0{content}\n'))
         count += 1
     return f'sha256-folder:{digest.hexdigest()}' if count else ''
@@ -137,6 +145,19 @@ def machine() -> dict[str, Any]:
         'processes': get_dist_info()[1],
         'threads': torch.get_num_threads(),
     }
+
+
+def _also_read(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        kind = value.get('type')
+        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+        if inspect.isclass(kind) and issubclass(kind, GroundingDataset):
+            yield from kind.also_reads(value)
+        for item in value.values():
+            yield from _also_read(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _also_read(item)
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flmm.datasets.benchmarks import read_benchmark
-from flmm.evaluation.vqa import match_answers, score
+from flmm.evaluation.vqa import match_answers, score, why_nan
 from flmm.evaluation.vqa.answer_judge import AnswerJudge
 from flmm.utils.errors import AnnotationError
 from flmm.utils.json_lines import read_json_lines
@@ -34,8 +34,9 @@ def score_file(
         judge: What grades MM-Vet's answers and reads those to MathVista and MMBench.
 
     Returns:
-        ``metrics``, ``matching`` (counts of answered, missing, repeated, conflicting and unknown
-        ids) and ``missing`` (the first ids without an answer).
+        ``metrics``, ``notes`` (why some are nan), ``matching`` (counts of answered,
+        missing, repeated, conflicting and unknown ids) and ``missing`` (the first ids without an
+        answer).
 
     Raises:
         FLMMError: A file is not what it should be, or no answer belongs to any question.
@@ -52,6 +53,7 @@ def score_file(
         )
     return {
         'benchmark': benchmark,
+        'notes': why_nan(benchmark, questions),
         'metrics': score(benchmark, questions, matched.answers, judge),
         'matching': matched.report(),
         'missing': matched.missing[:20],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,15 @@ class GroundingDataset(Dataset, ABC):
     def metainfo(self) -> dict[str, Any]:
         """Name of the dataset and the options of its protocol, for result files."""
         return {'dataset': self.name}
+
+    @classmethod
+    def also_reads(cls, config: Mapping[str, Any]) -> list[str]:
+        """Annotation files, and folders of such, that are read although no config names them.
+
+        Args:
+            config: Of such a dataset.
+        """
+        return []
 
     @abstractmethod
     def __len__(self) -> int:

@@ -78,6 +78,13 @@ class Flickr30kRegionDataset(RegionDataset):
             ann_file, records, image_root, name, 'flickr30k', pipeline, templates, seed
         )
 
+    @classmethod
+    def also_reads(cls, config: Mapping[str, Any]) -> list[str]:
+        """The two folders inside the one that is named; see :class:`GroundingDataset`."""
+        if config.get('layout') != 'entities' or not isinstance(config.get('ann_file'), str):
+            return []
+        return [str(Path(config['ann_file'], name)) for name in ('Sentences', 'Annotations')]
+
     def image_name(self, record: Any) -> str:
         """Its ``file_name``."""
         return record['file_name']

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flmm.registry import DATASETS
 from flmm.structures import REGION_PLACEHOLDER, Region, Turn
-from flmm.utils.errors import AnnotationError
-from flmm.utils.safe_io import load_json
+from flmm.utils.boxes import clip_xyxy
+from flmm.utils.errors import AnnotationError, ImageError
+from flmm.utils.image_io import image_size
+from flmm.utils.safe_io import load_json, resolve_under_root
 
 from .base import PackedRecords
 from .instruction import Chooser
@@ -16,6 +19,10 @@ from .region_conversations import RegionDataset, RegionTalk, fill, plain
 from .transforms.base import Transform
 
 _IMAGE = '<image>'
+# Sides of this share or more are pixels wide in every photograph: its size need not be known.
+_SURELY_WIDE = 0.02
+
+_Found = tuple[list[float], str]
 
 
 @DATASETS.register_module()
@@ -38,7 +45,8 @@ class LLaVARegionDataset(RegionDataset):
         templates: See :func:`flmm.datasets.region_conversations.load_templates`.
         min_score: Of a detection.
         min_share: Least side of its box, as a share of the image's.
-        max_regions: Most of an image; where none is good enough, the first ``fallback``.
+        max_regions: Most of an image; where none is good enough, the first ``fallback``, without
+            those that are no pixel wide or high, which are counted as dropped.
         fallback: See ``max_regions``.
         describe: Share of draws with regions.
         seed: Of the random choices.
@@ -89,6 +97,7 @@ class LLaVARegionDataset(RegionDataset):
             raise ValueError(f'there are no detections of {record["image"]!r}')
         described = chooser.chance(self.describe)
         found = self._chosen(self.detections[record['detections']]) if described else []
+        found, dropped = self._with_an_inside(found, record)
         if found:
             pieces = [
                 fill(
@@ -105,9 +114,32 @@ class LLaVARegionDataset(RegionDataset):
         regions = [
             Region(tuple(box), relative=True, meta={'category': name}) for box, name in found
         ]
-        return RegionTalk(_introduced(turns, introduction), regions)
+        return RegionTalk(_introduced(turns, introduction), regions, dropped)
 
-    def _chosen(self, detections: Mapping[str, Any]) -> list[tuple[list[float], str]]:
+    def _with_an_inside(
+        self, found: list[_Found], record: Any
+    ) -> tuple[list[_Found], list[tuple[str, str]]]:
+        """Those whose box is a pixel wide and high within the image, and the names of the others.
+
+        One that is not would cost the whole conversation, which never speaks of it.
+        """
+        sides = [_sides(box) for box, _ in found]
+        if all(side >= _SURELY_WIDE for pair in sides for side in pair):
+            return found, []
+        try:
+            width, height = image_size(resolve_under_root(self.image_root, self.image_name(record)))
+        except ImageError:
+            width = height = math.inf  # loading it says so; until then any inside is one
+        kept, dropped = [], []
+        for number, ((box, name), (wide, high)) in enumerate(zip(found, sides, strict=True), 1):
+            # Written so that nan is refused.
+            if wide > 0 and high > 0 and wide * width >= 1 and high * height >= 1:
+                kept.append((box, name))
+            else:
+                dropped.append((f'detection {number} ({name})', 'too_small'))
+        return kept, dropped
+
+    def _chosen(self, detections: Mapping[str, Any]) -> list[_Found]:
         pairs = list(zip(detections['boxes'], detections['names'], strict=True))
         good = [
             (box[:4], name)
@@ -119,6 +151,11 @@ class LLaVARegionDataset(RegionDataset):
         return (good or [(box[:4], name) for box, name in pairs[: self.fallback]])[
             : self.max_regions
         ]
+
+
+def _sides(box: list[float]) -> tuple[float, float]:
+    x0, y0, x1, y1 = clip_xyxy(tuple(box), 1.0, 1.0)
+    return x1 - x0, y1 - y0
 
 
 def _introduced(turns: list[dict[str, str]], introduction: str) -> list[Turn]:

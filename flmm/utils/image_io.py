@@ -170,6 +170,26 @@ def decode_image(
         raise ImageError(path, f'cannot be decoded: {problem}.', fix=_FIX) from error
 
 
+def image_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Width and height as an image's header says; nothing is decoded.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ImageError: It is missing, no ordinary file, or of no format in ``IMAGE_FORMATS``.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ImageError(path, 'is no ordinary file.', fix=_FIX)
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
+            return image.size
+    except ImageError:
+        raise
+    except _DECODE_ERRORS as error:
+        raise ImageError(path, f'its size cannot be read: {error}.', fix=_FIX) from error
+
+
 def _read_bounded(path: str | os.PathLike) -> bytes:
     try:
         status = os.stat(path)

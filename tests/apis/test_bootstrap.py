@@ -155,6 +155,19 @@ def test_other_settings_or_data_do_not_continue_a_run(world, tmp_path):
         generate(records, world[1], tmp_path / 'out', Asker(), BootstrapOptions())
 
 
+def test_another_checkpoint_does_not_continue_a_run(world, tmp_path):
+    records, root = world
+    options = BootstrapOptions(gallery=0)
+    with pytest.raises(Killed):
+        generate(
+            records, root, tmp_path / 'out', Asker(dies_after=10), options, sources={'a.pth': 'x'}
+        )
+    with pytest.raises(FLMMError, match=r'a\.pth.*b\.pth.*--out'):
+        generate(records, root, tmp_path / 'out', Asker(), options, sources={'b.pth': 'y'})
+    generate(records, root, tmp_path / 'out', Asker(), options, sources={'a.pth': 'x'})
+    assert collect(records, root, tmp_path / 'out', options)['captions'] == 2 * COUNT
+
+
 def test_an_unreadable_image_is_counted_and_the_rest_goes_on(world, tmp_path):
     (world[1] / '3.png').write_bytes(b'no image')
     statistics = run(world, tmp_path / 'out', Asker())

@@ -73,6 +73,42 @@ def test_a_wrong_key_fails_at_once(endpoint, make_judge):
     assert len(endpoint.seen) == 1
 
 
+def refusal(field, hint):
+    message = f"Unsupported parameter: '{field}' is not supported with this model. {hint}"
+    return 400, {'error': {'message': message, 'param': field, 'code': 'unsupported_parameter'}}
+
+
+def test_endpoints_that_count_completion_tokens_are_asked_so_from_then_on(endpoint, make_judge):
+    waits = []
+    endpoint.replies = [
+        refusal('max_tokens', "Use 'max_completion_tokens' instead."),
+        refusal('temperature', 'Only the default (1) value is supported.'),
+        (200, '0.5'),
+        (200, '1'),
+    ]
+    judge = make_judge(retries=0, sleep=waits.append)
+    assert judge.score(*ITEM) == 0.5 and judge.score('Why?', 'x', 'y') == 1
+    first, second, third, later = (body for _, _, body in endpoint.seen)
+    assert first['max_tokens'] == 8 and first['temperature'] == 0
+    assert 'max_tokens' not in second and second['temperature'] == 0
+    # These models think before they reply, and what they think counts.
+    assert second['max_completion_tokens'] == 8 + 2048
+    for body in (third, later):
+        assert body.keys() == {'model', 'messages', 'max_completion_tokens'}
+    assert not waits
+
+
+def test_a_refusal_that_does_not_end_is_a_failure(endpoint, make_judge):
+    endpoint.replies = [refusal('max_tokens', 'Really.')] * 3
+    with pytest.raises(JudgeError, match=r'status 400.*Really'):
+        make_judge().score(*ITEM)
+    assert len(endpoint.seen) == 2
+    endpoint.replies = [(400, 'no such model')]
+    with pytest.raises(JudgeError, match=r'status 400.*no such model'):
+        make_judge().score(*ITEM)
+    assert len(endpoint.seen) == 3
+
+
 def test_nobody_there_is_a_failure(tmp_path):
     judge = Judge('http://127.0.0.1:9/v1', 'x', retries=1, sleep=lambda seconds: None)
     with pytest.raises(JudgeError, match='2 tries'):

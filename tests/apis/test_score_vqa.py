@@ -1,6 +1,8 @@
 import json
+import math
 
 import pytest
+from PIL import Image
 
 from flmm.apis.score_vqa import read_predictions, score_file
 from flmm.utils.errors import AnnotationError
@@ -36,6 +38,18 @@ def test_lines_in_any_order_are_scored_and_counted(pope, tmp_path):
         'num_conflicting': 1,
         'num_unknown': 1,
     }
+
+
+def test_an_mme_without_all_of_its_folders_says_so(tmp_path):
+    (tmp_path / 'count').mkdir()
+    Image.new('RGB', (8, 8)).save(tmp_path / 'count/1.png')
+    (tmp_path / 'count/1.txt').write_text('Is it 1?\tYes\nIs it 2?\tNo\n')
+    answers = tmp_path / 'answers.json'
+    answers.write_text(json.dumps({'count/1/1': 'yes', 'count/1/2': 'yes'}))
+    result = score_file('mme', tmp_path, answers)
+    assert math.isnan(result['metrics']['perception'])
+    assert result['metrics']['partial_perception'] == result['metrics']['task/count'] == 50
+    assert 'no questions of existence, position' in result['notes']['perception']
 
 
 def test_answers_may_be_texts_or_records_by_id(tmp_path):

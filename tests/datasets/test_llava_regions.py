@@ -9,7 +9,7 @@ from PIL import Image
 from region_files import write_json
 
 from flmm.datasets.llava_regions import LLaVARegionDataset
-from flmm.datasets.transforms import LoadRegions
+from flmm.datasets.transforms import LoadImage, LoadRegions
 from flmm.utils.errors import AnnotationError
 
 TALK = [
@@ -72,6 +72,43 @@ def test_without_regions_only_the_image(tmp_path):
 def test_where_nothing_is_good_the_first_ones_are_taken(tmp_path):
     sample = build(tmp_path, describe=1.0, min_score=0.95, fallback=2)[0]
     assert sample.turns[0].request == 'Look.\n<image>|<region> dog;<region> cat|'
+
+
+@pytest.mark.parametrize(
+    'box',
+    [
+        (0.3, 0.3, 0.3, 0.9),  # a line
+        (0.5, 0.5, 0.4, 0.9),  # corners exchanged
+        (1.1, 0.1, 1.4, 0.9),  # beside the image
+        (0.3, 0.3, 0.304, 0.9),  # 0.8 of 200 pixels
+        (0.3, 0.3, 0.9, 0.309),  # 0.9 of 100 pixels
+        (float('nan'), 0.3, 0.9, 0.9),
+        (0.3, 0.3, 0.9, float('nan')),
+    ],
+)
+def test_a_detection_without_an_inside_is_dropped_and_not_its_conversation(tmp_path, box):
+    Image.new('RGB', (200, 100)).save(tmp_path / 'a.jpg')
+    boxes = [[*box, 0.1], [0.1, 0.2, 0.5, 0.9, 0.1], [0.3, 0.3, 0.306, 0.9, 0.1]]
+    found = {**FOUND, 'pred_bboxes': boxes}
+    pipeline = [LoadImage(), LoadRegions()]
+    sample = build(tmp_path, found=found, describe=1.0, pipeline=pipeline)[0]
+    # Dropped by name; 1.2 pixels are an inside. The placeholders fit the regions.
+    assert sample.dropped == [('detection 1 (dog)', 'too_small')]
+    assert sample.turns[0].request == 'Look.\n<image>|<region> cat;<region> cat|'
+    assert [region.box_xyxy for region in sample.regions] == [
+        pytest.approx((20, 20, 100, 90)),
+        pytest.approx((60, 30, 61.2, 90)),
+    ]
+
+
+def test_where_no_detection_has_an_inside_the_image_stands_alone(tmp_path):
+    found = {**FOUND, 'pred_bboxes': [[0.3, 0.3, 0.3, 0.9, 0.1]], 'labels': [0]}
+    # Its image is missing: it has no size, which is for LoadImage to say.
+    sample = build(tmp_path, found=found, describe=1.0)[0]
+    assert sample.turns[0].request == 'Look.\n<image>|' and not sample.regions
+    assert sample.dropped == [('detection 1 (cat)', 'too_small')]
+    item = build(tmp_path, found=found, describe=1.0, pipeline=[LoadImage()])[0]
+    assert item.reason == 'image_unreadable'
 
 
 def test_names_from_an_annotation_file_in_order_of_ids(tmp_path):

@@ -71,6 +71,23 @@ def test_from_public_boxes_to_kept_captions(run_dir, checkpoint, monkeypatch, ca
     if statistics['kept_images']:
         assert len(Objects365Dataset(str(out / 'kept.jsonl'), str(objects365 / 'val')))
 
+    # The same weights go on, and have nothing to do; others under the same name do not.
+    before = next((out / 'generated').glob('*.jsonl')).read_bytes()
+    assert bootstrap.main(arguments) == 0
+    other = torch.load(checkpoint, weights_only=True)
+    next(iter(other['state_dict'].values())).add_(1.0)
+    (run_dir / 'later').mkdir()
+    torch.save(other, run_dir / 'later/pink.pth')
+    arguments[1] = str(run_dir / 'later/pink.pth')
+    capsys.readouterr()
+    assert bootstrap.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert str(checkpoint) in said and arguments[1] in said and '--out' in said
+    arguments[1] = str(checkpoint)
+    assert bootstrap.main([*arguments, 'model.max_new_tokens=4']) == 2  # the config counts too
+    assert CONFIG.name in capsys.readouterr().err
+    assert next((out / 'generated').glob('*.jsonl')).read_bytes() == before
+
 
 def test_errors_are_one_line_on_stderr(run_dir, checkpoint, monkeypatch, capsys):
     import bootstrap

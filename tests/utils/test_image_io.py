@@ -108,6 +108,21 @@ def test_other_formats_open_and_their_broken_files_are_named(tmp_path, suffix):
         image_io.open_image(path)
 
 
+def test_the_size_of_an_image_is_read_without_its_pixels(tmp_path):
+    path = tmp_path / 'a.jpg'
+    noise = np.random.default_rng(0).integers(0, 255, (170, 310, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:2000])  # cut: no decoder would take it
+    with pytest.raises(ImageError):
+        image_io.open_image(path)
+    assert image_io.image_size(path) == (310, 170)
+    (tmp_path / 'b.jpg').write_text('no image')
+    for name in ('b.jpg', 'none.jpg', '.'):
+        with pytest.raises(ImageError) as caught:
+            image_io.image_size(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+
+
 def test_16_bit_images_are_scaled_row_by_row_like_the_whole(tmp_path):
     levels = np.arange(600 * 200, dtype=np.uint32).reshape(600, 200) % 65_536
     path = tmp_path / 'deep.png'

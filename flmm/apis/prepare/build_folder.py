@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,8 @@ from tqdm import tqdm
 from flmm.engine.checksum import file_sha256
 from flmm.utils.errors import FLMMError, InputFileError
 from flmm.utils.safe_io import load_json, write_json
+
+from .step_folder import step_folder
 
 #: Folder of the notes, one file per step.
 NOTES = '.build'
@@ -25,7 +25,8 @@ class BuildFolder:
     """Runs steps and remembers, with checksums, what each read and wrote.
 
     A step writes to a folder of its own, which is moved into place when it is complete: after an
-    interruption the same command goes on with the first step that is not.
+    interruption the same command goes on with the first step that is not, and removes what a kill
+    left of such folders.
 
     Args:
         root: The folder; made if missing.
@@ -67,12 +68,9 @@ class BuildFolder:
         notes = self._load(name)
         if notes is not None and notes['options'] == (options or {}) and self._holds(notes, read):
             return notes['summary']
-        part = Path(tempfile.mkdtemp(prefix=f'.{name}.', dir=self.root))
-        try:
+        with step_folder(self.root, name) as part:
             summary = make(part)
             written = self._move(part, name)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         notes = dict(
             version=VERSION,
             inputs={path: {**read[path], 'sha256': file_sha256(path)} for path in read},

@@ -11,17 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flmm.engine.atomic_write import write_atomically
 from flmm.utils.errors import AnnotationError, ImageError
-from flmm.utils.image_io import decode_image, open_image
+from flmm.utils.image_io import decode_image
 from flmm.utils.json_lines import read_json_lines
 from flmm.utils.masks import encode_rle
 from flmm.utils.safe_io import write_json
@@ -29,6 +26,7 @@ from flmm.utils.tfrecord import Example, read_examples
 from flmm.utils.traces import NUM_SAMPLES
 
 from .expressions import add_expression
+from .record_images import RecordImages
 
 #: Kind of record -> the feature that only it has.
 KINDS = {
@@ -37,8 +35,8 @@ KINDS = {
     'expressions': 'objects/refexp/sent/ragged_flat_values',
     'conversations': 'conversations/human',
 }
-_NAME = re.compile(r'[A-Za-z0-9][\w-]*\Z')
-_SUFFIXES = {b'\xff\xd8': '.jpg', b'\x89P': '.png'}
+#: Most records that a summary names.
+MAX_NAMED = 20
 
 
 class RecordFiles:
@@ -54,35 +52,50 @@ class RecordFiles:
     def convert(self, source: str | os.PathLike, out: Path) -> dict[str, Any]:
         """Convert a shard: images to ``images/``, annotations to ``parts/{shard}.jsonl``.
 
+        Images of other formats than JPEG and PNG become PNG; a record whose image (or mask) cannot
+        be read is left out.
+
         Args:
             source: The TFRecord file.
             out: Folder to write to.
 
         Returns:
-            ``kind`` and number of ``images``.
+            ``kind``, number of records with their ``images``, how many images were ``transcoded``,
+            how many records are ``unreadable``, and the first ``MAX_NAMED`` of these by name.
 
         Raises:
             InputFileError: It is missing, broken, or of no known kind; the record is named.
         """
-        counts: Counter[str] = Counter()
+        kinds: set[str] = set()
+        written, unreadable = 0, []
         (out / 'images').mkdir()
         (out / 'parts').mkdir()
+        images = RecordImages(out / 'images')
         with open(out / 'parts' / f'{Path(source).name}.jsonl', 'w', encoding='utf-8') as file:
             for number, example in enumerate(self.bar(read_examples(source))):
                 try:
                     kind = _kind(example)
-                    row = _ROWS[kind](example, out / 'images')
+                    kinds.add(kind)
+                    row = _ROWS[kind](example, images)
+                except ImageError as error:
+                    name = Path(error.path).name
+                    unreadable.append(f'record {number}: {name} {error.problem}')
+                    continue
                 except (KeyError, IndexError, ValueError, TypeError) as error:
-                    if isinstance(error, ImageError):
-                        raise
                     raise AnnotationError(
                         source, f'{type(error).__name__} {error}.', key=f'record {number}'
                     ) from error
-                counts[kind] += 1
+                written += 1
                 file.write(json.dumps({'kind': kind, **row}, ensure_ascii=False) + '\n')
-        if len(counts) > 1:
-            raise AnnotationError(source, f'holds records of several kinds: {sorted(counts)}.')
-        return {'kind': next(iter(counts), None), 'images': counts.total()}
+        if len(kinds) > 1:
+            raise AnnotationError(source, f'holds records of several kinds: {sorted(kinds)}.')
+        return {
+            'kind': next(iter(kinds), None),
+            'images': written,
+            'transcoded': images.transcoded,
+            'unreadable': len(unreadable),
+            'unreadable_records': unreadable[:MAX_NAMED],
+        }
 
 
 def merge_parts(parts: Sequence[str | os.PathLike], out: Path) -> dict[str, Any]:
@@ -120,9 +133,9 @@ def _kind(example: Example) -> str:
     raise ValueError(f'no kind of PixelLLM has the features {sorted(example.features)[:8]}')
 
 
-def _narratives(example: Example, images: Path) -> dict[str, Any]:
+def _narratives(example: Example, images: RecordImages) -> dict[str, Any]:
     image_id = _text(example.features['image/id'][0])
-    file, _, _ = _save_image(example.features['image/encoded'][0], images, image_id.zfill(12))
+    file, _, _ = images.save(example.features['image/encoded'][0], image_id.zfill(12))
     captions = example.features['caption/string']
     points, utterances = example.lists['caption/point'], example.lists['caption/utterance']
     if not len(captions) == len(points) == len(utterances):
@@ -148,10 +161,10 @@ def _narratives(example: Example, images: Path) -> dict[str, Any]:
     return {'file_name': file, 'narratives': records}
 
 
-def _regions(example: Example, images: Path) -> dict[str, Any]:
+def _regions(example: Example, images: RecordImages) -> dict[str, Any]:
     features = example.features
     image_id = int(features['img_id'][0])
-    file, width, height = _save_image(features['image'][0], images, str(image_id))
+    file, width, height = images.save(features['image'][0], str(image_id))
     boxes = _boxes_xywh(features['regions/bbox'], width, height)
     rows = zip(features['regions/id'], boxes, features['regions/phrase'], strict=True)
     return {
@@ -171,10 +184,10 @@ def _regions(example: Example, images: Path) -> dict[str, Any]:
     }
 
 
-def _expressions(example: Example, images: Path) -> dict[str, Any]:
+def _expressions(example: Example, images: RecordImages) -> dict[str, Any]:
     features = example.features
     image_id = int(features['image/id'][0])
-    file, width, height = _save_image(features['image'][0], images, str(image_id))
+    file, width, height = images.save(features['image'][0], str(image_id))
     boxes = _boxes_xywh(features['objects/bbox'], width, height)
     masks = features.get('objects/mask', [None] * len(boxes))
     texts = iter(features['objects/refexp/sent/ragged_flat_values'])
@@ -197,12 +210,12 @@ def _expressions(example: Example, images: Path) -> dict[str, Any]:
     return {'image': image, 'objects': objects}
 
 
-def _conversations(example: Example, images: Path) -> dict[str, Any]:
+def _conversations(example: Example, images: RecordImages) -> dict[str, Any]:
     features = example.features
     name, content = _text(features['image/id'][0]), features['image/encoded'][0]
     # The id is that of the conversation: those of a mix of data sets repeat, with other images,
     # and may hold slashes. The content names its file.
-    file, _, _ = _save_image(content, images, hashlib.sha256(content).hexdigest()[:24])
+    file, _, _ = images.save(content, hashlib.sha256(content).hexdigest()[:24])
     turns = []
     for asked, answered in zip(
         features['conversations/human'], features['conversations/agent'], strict=True
@@ -282,17 +295,3 @@ def _mask(content: bytes | None, width: int, height: int) -> dict[str, Any] | No
     if image.size != (width, height):
         raise ValueError(f'a mask of {image.size} does not fit its image')
     return encode_rle(np.asarray(image.convert('L')) > 127)
-
-
-def _save_image(content: Any, folder: Path, name: str) -> tuple[str, int, int]:
-    """Write an image as it is; its file name, width and height."""
-    if not isinstance(content, bytes) or content[:2] not in _SUFFIXES:
-        raise ValueError('an image is neither JPEG nor PNG')
-    # The name comes from the record and must stay a name.
-    if not _NAME.match(name):
-        raise ValueError(f'an image is called {name!r:.60}, which is no plain name')
-    file = name + _SUFFIXES[content[:2]]
-    path = folder / file
-    write_atomically(path, lambda file: file.write(content))
-    width, height = open_image(path).size
-    return file, width, height

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,13 +22,15 @@ from .diagram_letters import draw_letters
 from .readers_open import read_gqa, read_mathvista, read_mmvet, read_textvqa
 from .readers_options import (
     LETTERS,
+    letters_beside,
     read_ai2d,
     read_mmbench,
     read_qbench,
     read_scienceqa,
     read_seed,
+    splits_beside,
 )
-from .readers_yes_no import read_hallusionbench, read_mme, read_pope
+from .readers_yes_no import mme_folders, read_hallusionbench, read_mme, read_pope
 
 _WORD = '\nReply with one word or a short phrase.'
 _LETTER = '\nReply with the letter of the right option alone.'
@@ -43,26 +45,28 @@ class Benchmark:
         read: Official file -> questions.
         request: What follows each question: the form of answer that its score expects. Our own
             words; releases ask with theirs, and scores depend on it.
+        beside: What is read besides the file or folder of that path: files and folders.
     """
 
     file: str
     read: Callable[[str], list[VQAQuestion]]
     request: str = ''
+    beside: Callable[[str], list[str]] = lambda path: []
 
 
 #: Name -> benchmark.
 BENCHMARK_FILES: dict[str, Benchmark] = {
     'gqa': Benchmark('testdev_balanced_questions.json', read_gqa, _WORD),
-    'scienceqa': Benchmark('problems.json', read_scienceqa, _LETTER),
+    'scienceqa': Benchmark('problems.json', read_scienceqa, _LETTER, splits_beside),
     'textvqa': Benchmark('TextVQA_0.5.1_val.json', read_textvqa, _WORD),
     'pope': Benchmark('folder of coco_pope_*.json', read_pope, '\nReply with yes or no.'),
-    'mme': Benchmark('MME_Benchmark_release_version', read_mme),
+    'mme': Benchmark('MME_Benchmark_release_version', read_mme, beside=mme_folders),
     'mmbench': Benchmark('mmbench_dev_en.tsv', read_mmbench, _LETTER),
     'mmbench_cn': Benchmark('mmbench_dev_cn.tsv', read_mmbench, '\n只回答正确选项的字母。'),
     'mmvet': Benchmark('mm-vet.json', read_mmvet),
     'qbench': Benchmark('llvisionqa_dev.json', read_qbench, _LETTER),
     'mathvista': Benchmark('testmini.json', read_mathvista),
-    'ai2d': Benchmark('ai2d/questions', read_ai2d, _LETTER),
+    'ai2d': Benchmark('ai2d/questions', read_ai2d, _LETTER, letters_beside),
     'seed': Benchmark('SEED-Bench.json', read_seed, _LETTER),
     'hallusionbench': Benchmark('HallusionBench.json', read_hallusionbench),
 }
@@ -156,6 +160,12 @@ class VQABenchmark(GroundingDataset):
         questions = read_benchmark(benchmark, ann_file, images_only)
         self._ids = [question.id for question in questions]
         self._records = PackedRecords([_plain(question) for question in questions])
+
+    @classmethod
+    def also_reads(cls, config: Mapping[str, Any]) -> list[str]:
+        """What the benchmark's file stands for or lies beside; see :class:`GroundingDataset`."""
+        known, path = BENCHMARK_FILES.get(config.get('benchmark', '')), config.get('ann_file')
+        return known.beside(path) if known is not None and isinstance(path, str) else []
 
     @property
     def metainfo(self) -> dict[str, Any]:

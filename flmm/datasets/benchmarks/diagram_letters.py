@@ -42,8 +42,9 @@ def read_letters(path: str | Path) -> list[Letter]:
         letters = []
         for label in content['text'].values():
             (x0, y0), (x1, y1) = label['rectangle']
-            corners = [int(value) for value in (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))]
-            letter = str(label['replacementText'])
+            # Whole numbers first: min() and max() may pass over nan.
+            (x0, x1), (y0, y1) = sorted(map(int, (x0, x1))), sorted(map(int, (y0, y1)))
+            letter, corners = str(label['replacementText']), [x0, y0, x1, y1]
             if max(map(abs, corners)) > FURTHEST or not letter.isprintable():
                 raise ValueError(f'{letter!r:.40} at {corners!r:.80}')
             letters.append([letter, *corners])

@@ -27,7 +27,7 @@ def read_scienceqa(path: str, split: str = 'test') -> list[VQAQuestion]:
         AnnotationError: A file or field is missing or wrong.
     """
     problems = _object(path, 'problems by id')
-    splits_path = Path(path).with_name('pid_splits.json')
+    splits_path = Path(*splits_beside(path))
     splits = _object(splits_path, 'lists of ids by split')
     if not isinstance(splits.get(split), list):
         raise AnnotationError(splits_path, f'has no split {split!r}; it has {", ".join(splits)}.')
@@ -53,6 +53,15 @@ def read_scienceqa(path: str, split: str = 'test') -> list[VQAQuestion]:
             )
         )
     return questions
+
+
+def splits_beside(path: str) -> list[str]:
+    """ScienceQA's ``pid_splits.json``.
+
+    Args:
+        path: ``problems.json``.
+    """
+    return [str(Path(path).with_name('pid_splits.json'))]
 
 
 def read_mmbench(path: str) -> list[VQAQuestion]:
@@ -150,7 +159,7 @@ def read_ai2d(path: str) -> list[VQAQuestion]:
         raise AnnotationError(
             path, 'expected a folder of files such as 0.png.json.', fix='Name ai2d/questions.'
         )
-    chosen = folder.parent / 'ai2d_test_ids.csv'
+    chosen, letters = map(Path, letters_beside(path))
     if chosen.is_file():
         ids = set(read_text(chosen).split())
         files = [file for file in files if file.name.split('.')[0] in ids]
@@ -165,9 +174,18 @@ def read_ai2d(path: str) -> list[VQAQuestion]:
             image = diagram.text('imageName')
             meta = {}
             if row.content.get('abcLabel'):
-                meta['letters'] = read_letters(folder.parent / 'annotations' / file.name)
+                meta['letters'] = read_letters(letters / file.name)
             questions.append(VQAQuestion(key, text, answer, image, choices, meta=meta))
     return questions
+
+
+def letters_beside(path: str) -> list[str]:
+    """AI2D's ``ai2d_test_ids.csv`` and folder ``annotations``.
+
+    Args:
+        path: The folder ``questions``.
+    """
+    return [str(Path(path).parent / name) for name in ('ai2d_test_ids.csv', 'annotations')]
 
 
 def read_seed(path: str) -> list[VQAQuestion]:

@@ -13,6 +13,7 @@ from .files import Record, read_text
 
 _YES_NO = {'yes': 'yes', 'no': 'no'}
 _SETTINGS = ('random', 'popular', 'adversarial')
+_MME_TEXTS = 'questions_answers_YN'
 _IMAGES = ('.jpg', '.png', '.jpeg')
 
 
@@ -67,10 +68,9 @@ def read_mme(path: str) -> list[VQAQuestion]:
     """
     root = Path(path)
     questions = []
-    tasks = sorted(folder for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
-    for task in tasks:
-        split = (task / 'questions_answers_YN').is_dir()
-        texts = task / 'questions_answers_YN' if split else task
+    for texts in map(Path, mme_folders(path)):
+        split = texts.name == _MME_TEXTS
+        task = texts.parent if split else texts
         images = task / 'images' if split else task
         for file in sorted(texts.glob('*.txt')):
             name = next((n for e in _IMAGES if (n := images / f'{file.stem}{e}').is_file()), None)
@@ -84,6 +84,17 @@ def read_mme(path: str) -> list[VQAQuestion]:
             fix='Name MME_Benchmark_release_version.',
         )
     return questions
+
+
+def mme_folders(path: str) -> list[str]:
+    """Folder of the text files of each task of MME.
+
+    Args:
+        path: The folder of all tasks.
+    """
+    root = Path(path)
+    tasks = sorted(folder for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else []
+    return [str(task / _MME_TEXTS if (task / _MME_TEXTS).is_dir() else task) for task in tasks]
 
 
 def _mme_image(file: Path, task: str, image: str) -> list[VQAQuestion]:

@@ -75,7 +75,8 @@ class LoadRegions(Transform):
             height, width = sample.ori_shape
             box = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
         box = None if box is None else clip_xyxy(tuple(map(float, box)), *sample.ori_shape)
-        if box is None or not min(box[2] - box[0], box[3] - box[1]) >= self.min_side:
+        # Side by side: min() may pass over nan.
+        if box is None or not all(box[i + 2] - box[i] >= self.min_side for i in (0, 1)):
             raise AnnotationError(
                 sample.sample_id,
                 f'region {index + 1} of {len(sample.regions)} has no inside within the image of '

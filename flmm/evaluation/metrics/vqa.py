@@ -11,7 +11,7 @@ from mmengine.utils import get_object_from_string
 
 from flmm.evaluation.metrics.entry_metric import Entry, EntryMetric
 from flmm.evaluation.ratio import Ratio
-from flmm.evaluation.vqa import BENCHMARKS, JUDGED, is_right, score
+from flmm.evaluation.vqa import BENCHMARKS, JUDGED, is_right, score, why_nan
 from flmm.registry import METRICS
 from flmm.structures import SkippedSample, VQAQuestion
 
@@ -24,7 +24,8 @@ _PLACE = ('category', 'subcategory', 'set_id', 'figure_id', 'question_id')
 class VQAMetric(EntryMetric):
     """The official score of one benchmark; reads ``prediction.text`` and ``meta['vqa']``.
 
-    Keys: those of :func:`flmm.evaluation.vqa.score` (percent, MME's sums of points), and
+    Keys: those of :func:`flmm.evaluation.vqa.score` (percent, MME's sums of points, nan where its
+    tasks are incomplete), and
     ``num_skipped``. A question whose sample could not be used counts as wrong.
 
     Args:
@@ -107,6 +108,7 @@ class VQAMetric(EntryMetric):
             found = {'accuracy': math.nan, 'num_questions': len(questions)}
             found['num_missing'] = len(questions) - len(answers)
         else:
+            self.reasons = why_nan(self.benchmark, questions)
             found = score(self.benchmark, questions, answers, self.judge)
         return {**found, 'num_skipped': sum(bool(entry['skipped']) for entry in results)}
 

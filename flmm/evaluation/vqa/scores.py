@@ -22,7 +22,7 @@ from .parsing import (
     pope_says_yes,
     scienceqa_option,
 )
-from .yes_no import score_hallusionbench, score_mme, score_pope, share
+from .yes_no import missing_mme_tasks, score_hallusionbench, score_mme, score_pope, share
 
 
 def textvqa_accuracy(answer: str, truths: Sequence[str]) -> float:
@@ -147,9 +147,9 @@ def score(
             rules find nothing.
 
     Returns:
-        Percentages by name, except MME's sums of points; ``accuracy`` is always there, scores of
-        categories are named ``<category>/accuracy`` or ``task/<task>``; ``num_questions`` and
-        ``num_missing`` are counts.
+        Percentages by name, except MME's sums of points (nan where :func:`why_nan` says so);
+        ``accuracy`` is always there, scores of categories are named ``<category>/accuracy`` or
+        ``task/<task>``; those that begin with ``num_`` are counts.
 
     Raises:
         FLMMError: No such benchmark, or a judge is needed and there is none.
@@ -175,6 +175,21 @@ def score(
     if benchmark == 'scienceqa':
         found['image_accuracy'] = _mean([right[q.id] for q in questions if q.image])
     return found | _by_category(questions, right) | counts
+
+
+def why_nan(benchmark: str, questions: Sequence[VQAQuestion]) -> dict[str, str]:
+    """Which scores of :func:`score` are nan, and why.
+
+    Args:
+        benchmark: Name in ``BENCHMARKS``.
+        questions: Its questions.
+    """
+    missing = missing_mme_tasks(questions) if benchmark == 'mme' else {}
+    return {
+        name: f'there are no questions of {", ".join(tasks)}; partial_{name} is the sum of the '
+        'other tasks, which is not comparable with published totals'
+        for name, tasks in missing.items()
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from flmm.structures import VQAQuestion
@@ -27,6 +28,8 @@ COGNITION = (
     'text_translation',
     'code_reasoning',
 )
+
+_MME_SUMS = {'perception': PERCEPTION, 'cognition': COGNITION}
 
 
 def share(part: float, whole: float) -> float:
@@ -108,6 +111,17 @@ def mme_task_counts(
     }
 
 
+def missing_mme_tasks(questions: Sequence[VQAQuestion]) -> dict[str, list[str]]:
+    """Tasks of MME without a question, for each of the two sums that lacks some.
+
+    Args:
+        questions: ``category`` is the task.
+    """
+    there = {question.category for question in questions}
+    missing = {name: [t for t in tasks if t not in there] for name, tasks in _MME_SUMS.items()}
+    return {name: tasks for name, tasks in missing.items() if tasks}
+
+
 def score_mme(questions: Sequence[VQAQuestion], answers: Mapping[str, str]) -> dict[str, float]:
     """MME: per task ``100 * (accuracy + accuracy of images)``, summed over two kinds of tasks.
 
@@ -117,7 +131,8 @@ def score_mme(questions: Sequence[VQAQuestion], answers: Mapping[str, str]) -> d
 
     Returns:
         ``perception`` (at most 2000), ``cognition`` (at most 800), ``task/<name>`` (at most 200)
-        and ``accuracy`` in percent.
+        and ``accuracy`` in percent. A sum that lacks tasks (``num_missing_tasks`` counts those of
+        both) is nan; ``partial_perception``, ``partial_cognition`` is then what the others make.
     """
     tasks: dict[str, list[VQAQuestion]] = {}
     for question in questions:
@@ -125,9 +140,16 @@ def score_mme(questions: Sequence[VQAQuestion], answers: Mapping[str, str]) -> d
     counts = {task: mme_task_counts(own, answers) for task, own in tasks.items()}
     points = {task: 100 * (one['acc'] + one['acc_plus']) for task, one in counts.items()}
     right = sum(counts[task]['acc'] * len(own) for task, own in tasks.items())
+    missing = missing_mme_tasks(questions)
+    sums = {}
+    for name, own in _MME_SUMS.items():
+        total = sum(points.get(task, 0.0) for task in own)
+        sums[name] = math.nan if name in missing else total
+        if name in missing:
+            sums[f'partial_{name}'] = total
     return {
-        'perception': sum(points.get(task, 0.0) for task in PERCEPTION),
-        'cognition': sum(points.get(task, 0.0) for task in COGNITION),
+        **sums,
+        'num_missing_tasks': sum(map(len, missing.values())),
         'accuracy': share(right, len(questions)),
         **{f'task/{task}': value for task, value in points.items()},
     }

@@ -11,7 +11,7 @@ from flmm.datasets import LocalizedNarrativesDataset, MDETRDataset
 from flmm.datasets.llava_instruct import LLaVAInstructDataset
 from flmm.datasets.region_captions import RegionCaptionDataset
 from flmm.datasets.transforms import LoadImage, WriteTurns
-from flmm.utils.errors import AnnotationError, ImageError
+from flmm.utils.errors import AnnotationError
 from flmm.utils.masks import decode_rle
 
 
@@ -168,7 +168,7 @@ def test_conversations_of_a_mix_keep_their_own_images(tmp_path):
         (regions(**{'regions/id': [70]}), 'zip'),
         (regions(**{'regions/bbox': [0.5] * 7}), 'reshape'),
         (regions(**{'regions/bbox': [float('nan')] * 8}), 'nan'),
-        (regions(image=[b'GIF89a']), 'neither JPEG nor PNG'),
+        (regions(image=[7]), 'bytes of an image'),
         (regions(image=[]), 'list index'),
         (narrative(b'../../x')[0], 'no plain name'),
         (narrative(b'a/b')[0], 'no plain name'),
@@ -185,9 +185,46 @@ def test_a_record_that_does_not_fit_is_named(tmp_path, record, problem):
     assert not list(tmp_path.glob('*.jpg'))
 
 
-def test_a_broken_image_is_an_image_error(tmp_path):
-    with pytest.raises(ImageError, match='7.jpg'):
-        converted(tmp_path, regions(image=[b'\xff\xd8 broken']))
+@pytest.mark.parametrize('kind', ['GIF', 'BMP', 'WEBP', 'TIFF'])
+def test_images_of_other_formats_become_png(tmp_path, kind):
+    out, _ = converted(tmp_path, regions(image=[picture(kind)]), regions(img_id=[8]))
+    assert sorted(path.name for path in (out / 'images').iterdir()) == ['7.png', '8.jpg']
+    with Image.open(out / 'images/7.png') as image:
+        assert (image.format, image.size) == ('PNG', (40, 20))
+        # WebP loses a little.
+        assert np.abs(np.array(image, int) - (200, 30, 30)).max() <= 6
+    data = RegionCaptionDataset(str(out / 'regions.json'), str(out / 'images'))
+    found = {region.meta['caption']: region.box_xyxy for region in data.read_sample(0).regions}
+    assert len(data) == 2 and found['a red ball'] == (10, 5, 20, 10)
+
+
+def test_records_without_a_readable_image_are_counted_by_name_and_the_rest_goes_on(tmp_path):
+    records = [
+        regions(image=[b'\xff\xd8 broken'], img_id=[6]),
+        regions(image=[picture('GIF')]),
+        regions(image=[b'<html>not found'], img_id=[8]),
+        regions(img_id=[9]),
+    ]
+    source = tmp_path / 'x.tfrecord'
+    source.write_bytes(framed(records))
+    summary = RecordFiles().convert(source, tmp_path)
+    assert (summary['kind'], summary['images'], summary['transcoded']) == ('regions', 2, 1)
+    assert summary['unreadable'] == 2
+    first, second = summary['unreadable_records']
+    assert first.startswith('record 0: 6.jpg cannot be decoded')
+    assert second.startswith('record 2: 8.png cannot be decoded')
+    assert sorted(path.name for path in (tmp_path / 'images').iterdir()) == ['7.png', '9.jpg']
+    merge_parts(sorted((tmp_path / 'parts').iterdir()), tmp_path)
+    content = json.loads((tmp_path / 'regions.json').read_text())
+    assert [image['id'] for image in content['images']] == [7, 9]
+
+
+def test_a_broken_mask_costs_its_record_alone(tmp_path):
+    source = tmp_path / 'x.tfrecord'
+    broken = expressions(**{'objects/mask': [b'no', b'mask'], 'image/id': [3]})
+    source.write_bytes(framed([broken, expressions()]))
+    summary = RecordFiles().convert(source, tmp_path)
+    assert summary['images'] == 1 and 'record 0: a mask' in summary['unreadable_records'][0]
 
 
 def test_kinds_are_not_mixed(tmp_path):

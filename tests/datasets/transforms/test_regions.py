@@ -52,6 +52,7 @@ def test_points_get_a_box_around_them():
         Region((50, 5, 60, 20)),
         Region((20, 10, 10, 20)),
         Region((0, 0, float('nan'), 5)),
+        Region((0, 0, 5, float('nan'))),
         Region(mask=np.zeros((30, 40), bool)),
         Region(),
     ],

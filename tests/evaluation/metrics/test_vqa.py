@@ -58,6 +58,19 @@ def test_a_skipped_question_counts_in_its_setting_and_costs_its_image():
     assert metric.evaluate(2)['mme/task/count'] == 50
 
 
+def test_tasks_that_mme_lacks_are_named_beside_its_sums():
+    metric = VQAMetric('mme')
+    for number, answer in enumerate(('yes', 'no'), 1):
+        question = VQAQuestion(f'OCR/1/{number}', 'q', answer, 'x', category='OCR', group='OCR/1')
+        metric.process(None, [predicted(question, answer)])
+    scores = metric.evaluate(2)
+    assert math.isnan(scores['mme/perception']) and scores['mme/partial_perception'] == 200
+    said = metric.notes['mme/perception']
+    assert 'existence' in said and 'OCR' not in said and 'partial_perception' in said
+    assert 'code_reasoning' in metric.notes['mme/cognition']
+    assert scores['mme/num_missing_tasks'] == 13
+
+
 def test_a_skipped_rotation_costs_its_question_and_a_skipped_figure_its_pair():
     metric = VQAMetric('mmbench')
     right = VQAQuestion('7', 'q', 'A', choices=('x', 'y'), group='7')

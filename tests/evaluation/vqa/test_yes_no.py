@@ -1,6 +1,16 @@
+import math
+
 from pytest import approx
 
-from flmm.evaluation.vqa.yes_no import binary_scores, score_hallusionbench, score_mme, score_pope
+from flmm.evaluation.vqa.yes_no import (
+    COGNITION,
+    PERCEPTION,
+    binary_scores,
+    missing_mme_tasks,
+    score_hallusionbench,
+    score_mme,
+    score_pope,
+)
 from flmm.structures import VQAQuestion
 
 
@@ -38,18 +48,30 @@ def mme_questions(task):
 
 
 def test_mme_adds_the_accuracy_of_answers_and_of_images():
-    questions = mme_questions('count') + mme_questions('code_reasoning')
+    questions = [q for task in (*PERCEPTION, *COGNITION) for q in mme_questions(task)]
     answers = {q.id: q.answer for q in questions}
     answers['countx1'] = 'Yes'
     found = score_mme(questions, answers)
-    # 3 of 4 answers, 1 of 2 images: 75 + 50.
-    assert found['task/count'] == 125 == found['perception']
-    assert found['cognition'] == 200 and found['accuracy'] == 87.5
+    # 3 of 4 answers, 1 of 2 images: 75 + 50; all else is right.
+    assert found['task/count'] == 125
+    assert found['perception'] == 9 * 200 + 125 and found['cognition'] == 800
+    assert found['accuracy'] == 100 * 55 / 56
+    assert found['num_missing_tasks'] == 0 and not any('partial' in name for name in found)
+
+
+def test_a_sum_without_all_tasks_of_mme_is_not_called_the_total():
+    tasks = [task for task in (*PERCEPTION, *COGNITION) if task not in ('OCR', 'scene')]
+    questions = [q for task in tasks for q in mme_questions(task)]
+    found = score_mme(questions, {q.id: q.answer for q in questions})
+    assert math.isnan(found['perception']) and found['partial_perception'] == 8 * 200
+    assert found['cognition'] == 800 and 'partial_cognition' not in found
+    assert found['num_missing_tasks'] == 2
+    assert missing_mme_tasks(questions) == {'perception': ['scene', 'OCR']}
 
 
 def test_an_unanswered_question_costs_mme_its_image():
     found = score_mme(mme_questions('count'), {'countx0': 'yes', 'countx1': 'no'})
-    assert found['perception'] == 50 + 50
+    assert found['task/count'] == found['partial_perception'] == 50 + 50
 
 
 def test_hallusionbench_wants_all_of_a_figure_and_all_of_a_question():
