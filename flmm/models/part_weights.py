@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from flmm.utils.errors import CheckpointError
@@ -77,3 +79,44 @@ def load_some(
             )
     model.load_state_dict(found, strict=False)
     return sorted(found)
+
+
+def freeze_parts(model: nn.Module, parts: Iterable[str]) -> set[str]:
+    """Freeze parts that an earlier training has made.
+
+    Args:
+        model: The model.
+        parts: Their names, such as ``'text_decoder'``.
+
+    Returns:
+        Names of the parameters that would have trained: the earlier training is to hold them.
+        Pretrained ones that are frozen of themselves are not among them.
+
+    Raises:
+        AttributeError: There is no such part.
+    """
+    made = set()
+    for part in parts:
+        module = model.get_submodule(part)
+        made |= {f'{part}.{name}' for name, p in module.named_parameters() if p.requires_grad}
+        module.requires_grad_(False)
+    return made
+
+
+def warn_of_gaps(names: Collection[str], path: str) -> None:
+    """Say that frozen weights are not in what a training starts from; nothing will teach them.
+
+    Args:
+        names: Of the weights that are missing.
+        path: What was read.
+    """
+    if not names:
+        return
+    parts = ', '.join(sorted({name.split('.')[0] for name in names}))
+    print_log(
+        f'{path} lacks {len(names)} weights of parts that are frozen here ({parts}; such as '
+        f'{min(names)}): unless they are pretrained they stay random. Start from a training that '
+        'had these parts, or leave them out of `frozen`.',
+        logger='current',
+        level=logging.WARNING,
+    )

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from flmm.models.part_weights import TakesWeights, load_some
+from flmm.models.part_weights import TakesWeights, freeze_parts, load_some, warn_of_gaps
 from flmm.utils.errors import CheckpointError
 
 
@@ -40,3 +40,23 @@ def test_only_a_system_that_says_so_takes_weights(model):
     assert not isinstance(model, TakesWeights)
     model.starts_from, model.take_weights = None, lambda weights, path: []
     assert isinstance(model, TakesWeights)
+
+
+def test_frozen_parts_name_what_an_earlier_training_has_made(model):
+    model['second'].weight.requires_grad_(False)  # pretrained: in no checkpoint
+    assert freeze_parts(model, ['second']) == {'second.bias'}
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == [
+        'first.weight',
+        'first.bias',
+    ]
+    with pytest.raises(AttributeError, match='third'):
+        freeze_parts(model, ['third'])
+
+
+def test_frozen_weights_that_nothing_brings_are_named(monkeypatch):
+    said = []
+    monkeypatch.setattr('flmm.models.part_weights.print_log', lambda text, **_: said.append(text))
+    warn_of_gaps(set(), 'a.pth')
+    assert not said
+    warn_of_gaps({'box_head.cls.weight', 'box_head.cls.bias', 'point_head.a'}, 'trace.pth')
+    assert 'trace.pth lacks 3 weights' in said[0] and 'box_head, point_head' in said[0]

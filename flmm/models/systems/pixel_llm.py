@@ -12,7 +12,7 @@ from flmm.models.box_heads.caption_proposals import find_places, propose_places
 from flmm.models.caption_batches import predict_captions, stack_captions
 from flmm.models.data_preprocessor import StructuresToDevice
 from flmm.models.image_encoders import fuse_features, load_sam
-from flmm.models.part_weights import load_some
+from flmm.models.part_weights import freeze_parts, load_some, warn_of_gaps
 from flmm.models.place_captioner import PlaceCaptioner
 from flmm.models.point_heads import WordRules
 from flmm.models.text_decoders import WordDecoder
@@ -124,9 +124,7 @@ class PixelLLM(PlaceCaptioner):
         if sam is not None:
             head = self.mask_head.decoder if self.mask_head else None
             load_sam(sam, self.image_encoders[mask_encoder], self.prompt_encoder, head)
-        for name in frozen:
-            self.get_submodule(name).requires_grad_(False)
-        self.start_is_part = bool(frozen)
+        self.start_is_part, self.made_before = bool(frozen), freeze_parts(self, frozen)
 
     def forward(
         self,
@@ -172,7 +170,9 @@ class PixelLLM(PlaceCaptioner):
         Raises:
             CheckpointError: None of them belongs here, or they have other sizes.
         """
-        return load_some(self, weights, path, dict(self.named_parameters()))
+        taken = load_some(self, weights, path, dict(self.named_parameters()))
+        warn_of_gaps(self.made_before - set(taken), path)
+        return taken
 
     def loss(
         self,

@@ -330,6 +330,17 @@ def test_a_task_starts_from_the_weights_of_another():
         later.take_weights({'other': torch.zeros(1)}, 'trace.pth')
 
 
+def test_a_frozen_part_that_the_earlier_task_did_not_have_is_named(monkeypatch):
+    """As joint_refseg on trace, which has no box head."""
+    said = []
+    monkeypatch.setattr('flmm.models.part_weights.print_log', lambda text, **_: said.append(text))
+    weights = trainable_state_dict(tiny())
+    tiny(frozen=('text_decoder', 'point_head')).take_weights(weights, 'trace.pth')
+    assert not said
+    tiny(box_head=True, frozen=('text_decoder', 'box_head')).take_weights(weights, 'trace.pth')
+    assert len(said) == 1 and 'trace.pth lacks' in said[0] and '(box_head;' in said[0]
+
+
 def test_frozen_parts_of_an_earlier_task_are_there_to_evaluate(tmp_path):
     """As refseg on ref: only the mask head trains, so its checkpoint alone says no word."""
     earlier = tiny()
