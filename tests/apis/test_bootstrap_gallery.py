@@ -38,9 +38,9 @@ def look(*lines, most=9):
     return examples
 
 
-def drawn(tmp_path, *lines, statistics=None):
+def drawn(tmp_path, *lines, statistics=None, longer_side=None):
     Image.new('RGB', (100, 80), GREY).save(tmp_path / 'a.png')
-    draw_examples(tmp_path / 'gallery', tmp_path, look(*lines), statistics or {})
+    draw_examples(tmp_path / 'gallery', tmp_path, look(*lines), statistics or {}, longer_side)
     sheets = sorted((tmp_path / 'gallery/sheets').iterdir())
     page = (tmp_path / 'gallery/index.html').read_text()
     return [np.array(Image.open(sheet)) for sheet in sheets], page
@@ -62,13 +62,22 @@ def test_the_object_is_white_and_what_was_found_has_the_colour_of_the_verdict(
 ):
     (sheet,), page = drawn(tmp_path, line(box))
     assert sheet.shape == (80, 100, 3)
-    # Two pixels of outline, the found box over the object's.
+    # Two pixels of the found box's outline over four of the object's.
     x1, y1 = box[2], box[3]
     assert colour_at(sheet, x1, y1) == colour_at(sheet, x1 - 1, y1 - 1) == colour
-    assert colour_at(sheet, 10, 45) == colour_at(sheet, 11, 45) == WHITE
-    assert colour_at(sheet, 12, 45) == colour_at(sheet, 60, 60) == GREY
+    assert colour_at(sheet, 10, 48) == colour_at(sheet, 13, 45) == WHITE
+    assert colour_at(sheet, 14, 45) == colour_at(sheet, 60, 60) == GREY
     assert f'rgb({",".join(map(str, colour))})' in page and 'thing 0' in page
     assert f'data-group="{"kept" if colour == GREEN else "rejected"}"' in page
+
+
+def test_small_images_are_drawn_larger_and_boxes_with_them(tmp_path):
+    (sheet,), _ = drawn(tmp_path, line(FAR), longer_side=400)
+    assert sheet.shape == (320, 400, 3)
+    # Four times as large: the object from 40 to 200, what was found from 120 to 200.
+    assert colour_at(sheet, 40, 100) == colour_at(sheet, 43, 100) == WHITE
+    assert colour_at(sheet, 120, 160) == colour_at(sheet, 121, 160) == RED
+    assert colour_at(sheet, 44, 100) == colour_at(sheet, 122, 160) == GREY
 
 
 def test_a_caption_that_led_nowhere_has_no_second_box(tmp_path):
